@@ -1,0 +1,2 @@
+//! Starts the cluster server.
+fn main() {}

@@ -1,0 +1,178 @@
+//! The vocabulary of a history: everything that the checker and the report are made from, and nothing else.
+//!
+//! Both worlds write these events, in the order in which the harness saw them. Times are microseconds since the start
+//! of the run. A history alone is enough to judge a run again (`simulator replay`).
+
+use lwm2m::time::Time;
+use serde::{Deserialize, Serialize};
+
+/// One event with the time at which the harness saw it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Microseconds since the start of the run.
+    pub at_us: u64,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+impl Entry {
+    /// The time of the event, on the run's clock.
+    pub fn at(&self) -> Time {
+        Time::from_micros(self.at_us)
+    }
+}
+
+/// What a history can say.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The back end published a request: the first copy of a ticket (`attempt` 1) or a repeat of it.
+    Sent {
+        /// The endpoint client name of the device.
+        ep: String,
+        /// The ticket, unique per request in a run.
+        ticket: String,
+        /// `read`, `write`, `execute` …
+        kind: String,
+        /// The path, as sent: `/3/0/0`.
+        path: String,
+        /// False for kinds that may reach the device at most once (rule 4 of the contract).
+        repeatable: bool,
+        /// What the device is to see: the written value or the `execute` argument, unique per ticket.
+        argument: Option<String>,
+        /// The request's timeout in milliseconds.
+        timeout_ms: u64,
+        /// When the load generator meant to send it: latency counts from here.
+        intended_us: u64,
+        /// 1 for the first publication, 2 for the first repeat …
+        attempt: u32,
+        /// True for a read that the harness adds after a fault, to measure when the device answers again.
+        probe: bool,
+        /// False if the back end knows that its publication failed (its broker connection was down).
+        published: bool,
+    },
+    /// The back end read a message on the response channel. `message` is the text as received.
+    Heard {
+        /// The JSON as published.
+        message: String,
+    },
+    /// The back end read a registration event.
+    Registration {
+        /// `new`, `up` or `del`.
+        channel: RegistrationChannel,
+        /// The JSON as published.
+        message: String,
+    },
+    /// The back end's broker connection went up (subscriptions confirmed) or down.
+    BackEnd {
+        /// True when it can publish and hears.
+        connected: bool,
+    },
+    /// A device got 2.01 for its Register.
+    DeviceRegistered {
+        /// The endpoint client name.
+        ep: String,
+        /// The registration id from Location-Path.
+        registration: String,
+        /// True if the device had been registered before in this run.
+        again: bool,
+    },
+    /// A device got 2.04 for its Update.
+    DeviceUpdated {
+        /// The endpoint client name.
+        ep: String,
+    },
+    /// A device that believed to be registered learned that it is not (4.04, or silence to the end).
+    DeviceLostRegistration {
+        /// The endpoint client name.
+        ep: String,
+        /// `4.04` or `silence`.
+        reason: String,
+    },
+    /// A device's Register or Update was answered with an error other than 4.04, such as 5.03.
+    DeviceRefused {
+        /// The endpoint client name.
+        ep: String,
+        /// The code, `5.03`.
+        code: String,
+    },
+    /// A device executed a request from the server: an entry of its ledger. A copy that the device's own
+    /// de-duplication answered is not an execution.
+    DeviceExecuted {
+        /// The endpoint client name.
+        ep: String,
+        /// `read`, `write`, `execute` …
+        kind: String,
+        /// The path of the request.
+        path: String,
+        /// The CoAP message ID.
+        message_id: u16,
+        /// The CoAP token, in hexadecimal.
+        token: String,
+        /// The written value or the `execute` argument.
+        argument: Option<String>,
+        /// The CoAP code of the answer, `2.05`.
+        code: String,
+        /// The value as text that a read of one resource returned.
+        value: Option<String>,
+    },
+    /// A fault was injected.
+    Fault {
+        /// `kill`, `restart`, `pause`, `resume` …
+        action: String,
+        /// The ids of the instances it hit; empty for faults of other things.
+        instances: Vec<String>,
+        /// The endpoints whose owner it hit: those whose recovery is measured.
+        affected: Vec<String>,
+        /// True if it takes service away (kill, pause, cut …), false if it gives it back (restart, resume, heal).
+        harmful: bool,
+    },
+    /// An instance's process was started (or started again).
+    InstanceStarted {
+        /// The instance id.
+        id: String,
+        /// The process id; 0 in the virtual world.
+        pid: u32,
+    },
+    /// An instance said that it is ready.
+    InstanceReady {
+        /// The instance id.
+        id: String,
+    },
+    /// An instance's process ended, as wanted by a fault or not.
+    InstanceExited {
+        /// The instance id.
+        id: String,
+        /// What the operating system said: `signal 9`, `exit 3`.
+        status: String,
+        /// True if a fault asked for it.
+        expected: bool,
+    },
+    /// The balancer's health check changed its mind about an instance.
+    Health {
+        /// The instance id.
+        id: String,
+        /// True: gets traffic.
+        healthy: bool,
+    },
+    /// A new era began: the broker forgot something (or the first one, at the start).
+    Era {
+        /// What was seen.
+        reason: String,
+    },
+    /// The load stopped; what is open now may still end. Nothing is sent after it but repeats.
+    LoadStopped,
+}
+
+/// The three registration channels.
+#[derive(Copy, Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RegistrationChannel {
+    /// `LESHAN_REG_NEW`
+    New,
+    /// `LESHAN_REG_UP`
+    Up,
+    /// `LESHAN_REG_DEL`
+    Del,
+}

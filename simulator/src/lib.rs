@@ -1,0 +1,3 @@
+//! The simulation and load-testing harness.
+
+pub mod history;
