@@ -3,4 +3,5 @@
 //! Datagrams and the time go in; datagrams, events and the next deadline come out. Nothing here reads a clock, a
 //! socket or a global random generator, so the same code runs in real processes and in the virtual world.
 
+pub mod coap;
 pub mod time;

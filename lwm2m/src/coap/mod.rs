@@ -1,0 +1,23 @@
+//! CoAP (RFC 7252): the message codec and the message layer, without I/O.
+//!
+//! [`Message`] turns datagrams into messages and back. [`Endpoint`] is the message layer for any number of peers at
+//! once: confirmable exchanges with retransmission, piggybacked and separate responses, de-duplication, NSTART, ping.
+//! Datagrams and the time go in; datagrams, [`Event`]s and the next deadline come out.
+
+mod code;
+mod endpoint;
+mod message;
+mod message_id;
+pub mod option;
+mod parameters;
+mod token;
+
+pub use code::Code;
+pub use endpoint::{
+    Config, Deduplication, Endpoint, Event, FailureReason, Limits, RequestId, Response, SendError, Statistics,
+};
+pub use message::{DecodeError, Kind, MAX_MESSAGE_BYTES, MAX_OPTIONS, Malformation, Message};
+pub use message_id::MessageIds;
+pub use option::Options;
+pub use parameters::TransmissionParameters;
+pub use token::{Token, TokenTooLong};
