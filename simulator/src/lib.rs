@@ -1,3 +1,7 @@
 //! The simulation and load-testing harness.
 
+pub mod backend;
+pub mod balancer;
 pub mod history;
+pub mod load;
+pub mod network;

@@ -1,0 +1,373 @@
+//! The model back end: what an IoT platform does on the northbound interface, as a state machine.
+//!
+//! In: requests to make, what is read on the response and registration channels, the broker connection going up and
+//! down, the time. Out: publications for the request channel, and the events of the history. It knows nothing of the
+//! cluster's inside and keeps its side of the ticket contract: it publishes a request again, with the same ticket, when
+//! it heard neither ack nor error for F, and publishes what is open again when its broker connection came back.
+
+mod envelope;
+mod registry;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use lwm2m::time::Time;
+use rand::RngExt;
+use rand::rngs::ChaCha8Rng;
+use rustc_hash::FxHashMap;
+
+use crate::history::{Event, RegistrationChannel};
+use crate::load::{Arrival, Kind, Operation};
+
+use envelope::{Answer, Envelope};
+pub use envelope::{OperationError, check_operation};
+pub use registry::{Registry, RegistryError};
+
+/// The resource that a probe reads: Manufacturer, which every device has (LwM2M core TS, Annex E.4).
+const PROBE_PATH: &str = "/3/0/0";
+
+/// What the back end is like.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct BackEndOptions {
+    /// F of the contract: a request for which neither ack nor error was heard for so long is published again.
+    pub repeat_after: Duration,
+    /// The timeout of probes.
+    pub probe_timeout: Duration,
+    /// Most tickets open at a time; requests beyond it are not made, and counted.
+    pub max_open: usize,
+    /// Most endpoints remembered.
+    pub max_endpoints: usize,
+}
+
+/// A message for the request channel.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Publication {
+    /// The JSON.
+    pub payload: Arc<str>,
+}
+
+/// How many tickets got how far.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct TicketCounts {
+    /// Tickets published for the first time.
+    pub sent: u64,
+    /// Tickets that were acked.
+    pub acked: u64,
+    /// Tickets that ended with the device's answer.
+    pub answered: u64,
+    /// Tickets that ended with an error.
+    pub failed: u64,
+    /// Repeats.
+    pub repeats: u64,
+    /// Tickets that the back end stopped waiting for.
+    pub abandoned: u64,
+    /// Requests not made because too many were open.
+    pub refused: u64,
+    /// Messages on its channels that it could not read.
+    pub unreadable: u64,
+}
+
+/// A ticket that has not ended.
+struct Open {
+    ticket: Arc<str>,
+    endpoint: Arc<str>,
+    operation: Operation,
+    argument: Option<String>,
+    payload: Arc<str>,
+    timeout: Duration,
+    intended: Time,
+    first_sent: Time,
+    attempts: u32,
+    acked: bool,
+    probe: bool,
+    /// When it is looked at next.
+    wake: Time,
+    /// When the back end stops waiting for it.
+    give_up: Time,
+}
+
+/// The back end.
+pub struct BackEnd {
+    options: BackEndOptions,
+    connected: bool,
+    registry: Registry,
+    /// Open tickets in the order in which they were first sent.
+    open: BTreeMap<u64, Open>,
+    serials: FxHashMap<Arc<str>, u64>,
+    wakes: BTreeSet<(Time, u64)>,
+    next_serial: u64,
+    load_stopped: bool,
+    publications: VecDeque<Publication>,
+    events: VecDeque<Event>,
+    counts: TicketCounts,
+    random: ChaCha8Rng,
+    probe: Operation,
+}
+
+impl BackEnd {
+    /// A back end that is not connected yet. `random` decides its tickets.
+    pub fn new(options: BackEndOptions, random: ChaCha8Rng) -> Self {
+        BackEnd {
+            options,
+            connected: false,
+            registry: Registry::new(options.max_endpoints),
+            open: BTreeMap::new(),
+            serials: FxHashMap::default(),
+            wakes: BTreeSet::new(),
+            next_serial: 0,
+            load_stopped: false,
+            publications: VecDeque::new(),
+            events: VecDeque::new(),
+            counts: TicketCounts::default(),
+            random,
+            probe: Operation {
+                kind: Kind::Read,
+                path: PROBE_PATH.into(),
+            },
+        }
+    }
+
+    /// Makes a request of the load.
+    pub fn request(&mut self, now: Time, arrival: Arrival) {
+        let Arrival {
+            intended,
+            endpoint,
+            operation,
+            timeout,
+        } = arrival;
+        self.make(now, intended, endpoint, operation, timeout, false);
+    }
+
+    /// Reads from a device whose owner a fault has just hit, so that its recovery can be measured.
+    pub fn probe(&mut self, now: Time, endpoint: Arc<str>) {
+        self.make(
+            now,
+            now,
+            endpoint,
+            self.probe.clone(),
+            self.options.probe_timeout,
+            true,
+        );
+    }
+
+    /// The load is over: from now on only repeats are sent.
+    pub fn stop_load(&mut self) {
+        if !self.load_stopped {
+            self.load_stopped = true;
+            self.events.push_back(Event::LoadStopped);
+        }
+    }
+
+    /// True when the load is over and no ticket is waited for. Every ticket is given up at last, so this comes.
+    pub fn is_finished(&self) -> bool {
+        self.load_stopped && self.open.is_empty()
+    }
+
+    /// The broker connection went up (subscriptions confirmed) or down.
+    pub fn handle_connection(&mut self, now: Time, connected: bool) {
+        if self.connected == connected {
+            return;
+        }
+        self.connected = connected;
+        self.events.push_back(Event::BackEnd { connected });
+        if connected {
+            // Pub/sub keeps nothing for the absent: what was answered meanwhile is learnt only by asking again.
+            let serials: Vec<u64> = self.open.keys().copied().collect();
+            serials.into_iter().for_each(|serial| self.publish(now, serial));
+        } else {
+            self.publications.clear();
+        }
+    }
+
+    /// A message arrived on the response channel.
+    pub fn handle_response(&mut self, message: String) {
+        match serde_json::from_str::<Answer>(&message) {
+            Ok(answer) => self.note_answer(&answer),
+            Err(_) => self.counts.unreadable += 1,
+        }
+        self.events.push_back(Event::Heard { message });
+    }
+
+    /// A message arrived on a registration channel.
+    pub fn handle_registration(&mut self, channel: RegistrationChannel, message: String) {
+        if self.registry.handle_event(channel, &message).is_err() {
+            self.counts.unreadable += 1;
+        }
+        self.events.push_back(Event::Registration { channel, message });
+    }
+
+    /// Repeats what was not heard of, and gives up what should have ended.
+    pub fn handle_timeout(&mut self, now: Time) {
+        while let Some(&(at, serial)) = self.wakes.first() {
+            if at > now {
+                return;
+            }
+            let open = &self.open[&serial];
+            if now >= open.give_up {
+                self.counts.abandoned += 1;
+                self.close(serial);
+            } else if self.connected && !open.acked && now < self.last_repeat(open) {
+                self.publish(now, serial);
+            } else {
+                let give_up = open.give_up;
+                self.set_wake(serial, give_up);
+            }
+        }
+    }
+
+    /// When [`Self::handle_timeout`] has something to do.
+    pub fn next_deadline(&self) -> Option<Time> {
+        self.wakes.first().map(|&(at, _)| at)
+    }
+
+    /// The next message to publish on the request channel.
+    pub fn poll_publication(&mut self) -> Option<Publication> {
+        self.publications.pop_front()
+    }
+
+    /// The next event for the history.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// What the back end knows of the devices.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// How many tickets have not ended.
+    pub fn open(&self) -> usize {
+        self.open.len()
+    }
+
+    /// How many tickets got how far.
+    pub fn counts(&self) -> TicketCounts {
+        self.counts
+    }
+
+    fn make(
+        &mut self,
+        now: Time,
+        intended: Time,
+        endpoint: Arc<str>,
+        operation: Operation,
+        timeout: Duration,
+        probe: bool,
+    ) {
+        if self.open.len() >= self.options.max_open {
+            self.counts.refused += 1;
+            return;
+        }
+        let ticket: Arc<str> = format!("{:032x}", self.random.random::<u128>()).into();
+        let envelope = Envelope::new(&endpoint, &ticket, &operation, millis(timeout));
+        let open = Open {
+            ticket: Arc::clone(&ticket),
+            endpoint,
+            operation,
+            argument: envelope.argument,
+            payload: envelope.payload.into(),
+            timeout,
+            intended,
+            first_sent: now,
+            attempts: 0,
+            acked: false,
+            probe,
+            wake: now,
+            give_up: now,
+        };
+        let serial = self.next_serial;
+        self.next_serial += 1;
+        self.serials.insert(ticket, serial);
+        self.wakes.insert((now, serial));
+        self.open.insert(serial, open);
+        self.counts.sent += 1;
+        self.publish(now, serial);
+    }
+
+    /// Publishes a ticket, for the first time or again. Without a connection the attempt is noted and fails.
+    fn publish(&mut self, now: Time, serial: u64) {
+        let connected = self.connected;
+        let open = self
+            .open
+            .get_mut(&serial)
+            .expect("only open tickets are published");
+        open.attempts += 1;
+        open.give_up = now + open.timeout + self.options.repeat_after;
+        let wake = if open.acked {
+            open.give_up
+        } else {
+            now + self.options.repeat_after
+        };
+        if open.attempts > 1 {
+            self.counts.repeats += 1;
+        }
+        if connected {
+            self.publications.push_back(Publication {
+                payload: Arc::clone(&open.payload),
+            });
+        }
+        self.events.push_back(sent(open, connected));
+        self.set_wake(serial, wake);
+    }
+
+    /// From when on a ticket is not repeated any more, so that waiting ends: after one more timeout it is given up.
+    fn last_repeat(&self, open: &Open) -> Time {
+        open.first_sent + open.timeout + self.options.repeat_after
+    }
+
+    fn note_answer(&mut self, answer: &Answer) {
+        let Some(&serial) = self.serials.get(answer.ticket.as_ref()) else {
+            return;
+        };
+        let open = self.open.get_mut(&serial).expect("a known ticket is open");
+        if answer.ack && !open.acked {
+            open.acked = true;
+            self.counts.acked += 1;
+            let give_up = open.give_up;
+            self.set_wake(serial, give_up);
+        }
+        if answer.err.is_some() {
+            self.counts.failed += 1;
+            self.close(serial);
+        } else if answer.resp.is_some() {
+            self.counts.answered += 1;
+            self.close(serial);
+        }
+    }
+
+    fn set_wake(&mut self, serial: u64, wake: Time) {
+        let open = self.open.get_mut(&serial).expect("only open tickets are woken");
+        self.wakes.remove(&(open.wake, serial));
+        open.wake = wake;
+        self.wakes.insert((wake, serial));
+    }
+
+    fn close(&mut self, serial: u64) {
+        let open = self.open.remove(&serial).expect("only open tickets end");
+        self.serials.remove(&open.ticket);
+        self.wakes.remove(&(open.wake, serial));
+    }
+}
+
+fn sent(open: &Open, published: bool) -> Event {
+    Event::Sent {
+        ep: open.endpoint.to_string(),
+        ticket: open.ticket.to_string(),
+        kind: open.operation.kind.name().to_owned(),
+        path: open.operation.path.to_string(),
+        repeatable: open.operation.kind.is_repeatable(),
+        argument: open.argument.clone(),
+        timeout_ms: millis(open.timeout),
+        intended_us: open.intended.as_micros(),
+        attempt: open.attempts,
+        probe: open.probe,
+        published,
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

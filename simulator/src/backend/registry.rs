@@ -1,0 +1,190 @@
+//! What a back end knows of the devices: which are registered, and which instance served each one last.
+//!
+//! In: registration events as published. The owner is read from `regPort`, the port of the instance that served the
+//! last Register or Update; the instances of a run differ in their ports.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+use serde::Deserialize;
+use thiserror::Error;
+
+use crate::history::RegistrationChannel;
+
+/// A registration event that says less than it must.
+#[derive(Debug, Error)]
+#[error("a registration event is not in the shape of the northbound interface: {0}")]
+pub struct RegistryError(#[from] serde_json::Error);
+
+struct Device {
+    owner_port: u16,
+    /// Where the endpoint stands in the list of all.
+    position: usize,
+}
+
+#[derive(Deserialize)]
+struct Registration<'a> {
+    #[serde(borrow)]
+    ep: std::borrow::Cow<'a, str>,
+    #[serde(rename = "regPort")]
+    reg_port: u16,
+}
+
+#[derive(Deserialize)]
+struct Update<'a> {
+    #[serde(borrow, rename = "regUpdated")]
+    reg_updated: Registration<'a>,
+}
+
+/// The registered endpoints.
+pub struct Registry {
+    devices: FxHashMap<Arc<str>, Device>,
+    /// All registered endpoints, so that one can be drawn in constant time.
+    endpoints: Vec<Arc<str>>,
+    limit: usize,
+}
+
+impl Registry {
+    /// A registry of at most `limit` endpoints; further ones are left out.
+    pub fn new(limit: usize) -> Self {
+        Registry {
+            devices: FxHashMap::default(),
+            endpoints: Vec::new(),
+            limit,
+        }
+    }
+
+    /// The registered endpoints, in no particular order.
+    pub fn endpoints(&self) -> &[Arc<str>] {
+        &self.endpoints
+    }
+
+    /// The endpoints whose last Register or Update was served by the instance with this CoAP port, sorted.
+    pub fn owned_by(&self, port: u16) -> Vec<Arc<str>> {
+        let owned = self
+            .devices
+            .iter()
+            .filter(|(_, device)| device.owner_port == port);
+        let mut endpoints: Vec<Arc<str>> = owned.map(|(endpoint, _)| Arc::clone(endpoint)).collect();
+        endpoints.sort_unstable();
+        endpoints
+    }
+
+    /// How many endpoints each port owns.
+    pub fn owners(&self) -> BTreeMap<u16, usize> {
+        let mut owners = BTreeMap::new();
+        for device in self.devices.values() {
+            *owners.entry(device.owner_port).or_insert(0) += 1;
+        }
+        owners
+    }
+
+    /// Takes a registration event.
+    pub fn handle_event(&mut self, channel: RegistrationChannel, message: &str) -> Result<(), RegistryError> {
+        match channel {
+            RegistrationChannel::New => self.insert(&serde_json::from_str(message)?),
+            RegistrationChannel::Up => self.insert(&serde_json::from_str::<Update>(message)?.reg_updated),
+            RegistrationChannel::Del => self.remove(&serde_json::from_str::<Registration>(message)?.ep),
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, registration: &Registration) {
+        if let Some(device) = self.devices.get_mut(registration.ep.as_ref()) {
+            device.owner_port = registration.reg_port;
+            return;
+        }
+        if self.endpoints.len() >= self.limit {
+            return;
+        }
+        let endpoint: Arc<str> = registration.ep.as_ref().into();
+        let device = Device {
+            owner_port: registration.reg_port,
+            position: self.endpoints.len(),
+        };
+        self.endpoints.push(Arc::clone(&endpoint));
+        self.devices.insert(endpoint, device);
+    }
+
+    fn remove(&mut self, endpoint: &str) {
+        let Some(gone) = self.devices.remove(endpoint) else {
+            return;
+        };
+        self.endpoints.swap_remove(gone.position);
+        if let Some(moved) = self.endpoints.get(gone.position) {
+            let device = self
+                .devices
+                .get_mut(moved)
+                .expect("every listed endpoint is in the map");
+            device.position = gone.position;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use RegistrationChannel::{Del, New, Up};
+
+    fn registration(endpoint: &str, port: u16) -> String {
+        format!(r#"{{"ep":"{endpoint}","regId":"x","regAddr":"127.0.0.1","regPort":{port},"rev":1}}"#)
+    }
+
+    fn update(endpoint: &str, port: u16) -> String {
+        format!(
+            r#"{{"regUpdate":{{"regId":"x"}},"regUpdated":{}}}"#,
+            registration(endpoint, port)
+        )
+    }
+
+    fn names(endpoints: &[Arc<str>]) -> Vec<&str> {
+        endpoints.iter().map(|endpoint| endpoint.as_ref()).collect()
+    }
+
+    #[test]
+    fn the_owner_is_who_served_the_last_register_or_update() {
+        let mut registry = Registry::new(10);
+        registry.handle_event(New, &registration("b", 1)).unwrap();
+        registry.handle_event(New, &registration("a", 1)).unwrap();
+        registry.handle_event(New, &registration("c", 2)).unwrap();
+        registry.handle_event(Up, &update("c", 1)).unwrap();
+        assert_eq!(names(&registry.owned_by(1)), ["a", "b", "c"]);
+        assert_eq!(registry.owners(), BTreeMap::from([(1, 3)]));
+    }
+
+    #[test]
+    fn a_removed_endpoint_is_drawn_no_more_and_the_others_still_are() {
+        let mut registry = Registry::new(10);
+        for endpoint in ["a", "b", "c"] {
+            registry.handle_event(New, &registration(endpoint, 1)).unwrap();
+        }
+        registry.handle_event(Del, &registration("a", 1)).unwrap();
+        registry.handle_event(Del, &registration("c", 1)).unwrap();
+        registry.handle_event(Del, &registration("never", 1)).unwrap();
+        assert_eq!(names(registry.endpoints()), ["b"]);
+    }
+
+    #[test]
+    fn a_back_end_that_missed_the_first_event_learns_from_an_update() {
+        let mut registry = Registry::new(10);
+        registry.handle_event(Up, &update("a", 7)).unwrap();
+        assert_eq!(names(registry.endpoints()), ["a"]);
+    }
+
+    #[test]
+    fn an_event_without_an_endpoint_is_an_error_and_changes_nothing() {
+        let mut registry = Registry::new(10);
+        assert!(registry.handle_event(New, r#"{"regPort":1}"#).is_err());
+        assert!(registry.handle_event(New, "nonsense").is_err());
+        assert!(registry.endpoints().is_empty());
+    }
+
+    #[test]
+    fn the_registry_does_not_grow_beyond_its_limit() {
+        let mut registry = Registry::new(1);
+        registry.handle_event(New, &registration("a", 1)).unwrap();
+        registry.handle_event(New, &registration("b", 1)).unwrap();
+        assert_eq!(names(registry.endpoints()), ["a"]);
+    }
+}

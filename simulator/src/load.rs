@@ -1,0 +1,308 @@
+//! The load: which request is meant to be sent when.
+//!
+//! An open model: arrivals are a Poisson process at the wanted rate and do not wait for answers, so a slow cluster
+//! cannot slow the load down and hide its own latency (coordinated omission). In: the time and the endpoints known to
+//! be registered. Out: arrivals, each with the time at which it was meant, from which its latency counts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lwm2m::time::Time;
+use rand::RngExt;
+use rand::rngs::ChaCha8Rng;
+
+/// A kind of request, as the northbound interface names it; `write` by its mode.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kind {
+    /// `read`
+    Read,
+    /// `write` with mode `REPLACE` (PUT): may be sent again.
+    WriteReplace,
+    /// `write` with mode `UPDATE` (POST): at most once on the device.
+    WriteUpdate,
+    /// `execute`: at most once on the device.
+    Execute,
+}
+
+impl Kind {
+    /// The name in the request envelope.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Read => "read",
+            Kind::WriteReplace | Kind::WriteUpdate => "write",
+            Kind::Execute => "execute",
+        }
+    }
+
+    /// True if another copy of the request may reach the device (rule 4 of the contract).
+    pub fn is_repeatable(self) -> bool {
+        matches!(self, Kind::Read | Kind::WriteReplace)
+    }
+}
+
+/// One request of a mix.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Operation {
+    /// What is asked.
+    pub kind: Kind,
+    /// Of what: `/3/0/0`.
+    pub path: Arc<str>,
+}
+
+/// One stream of requests.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoadOptions {
+    /// The mix: each arrival is one of these, with equal probability. Not empty.
+    pub mix: Vec<Operation>,
+    /// Arrivals per second, on average.
+    pub rate: f64,
+    /// No arrival before this.
+    pub start: Time,
+    /// No arrival from this on.
+    pub stop: Time,
+    /// The timeout that each request carries.
+    pub timeout: Duration,
+}
+
+/// A request that is due.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Arrival {
+    /// When it was meant to be sent.
+    pub intended: Time,
+    /// The device it is for, by its endpoint client name.
+    pub endpoint: Arc<str>,
+    /// What is asked of it.
+    pub operation: Operation,
+    /// The timeout that the request carries.
+    pub timeout: Duration,
+}
+
+struct Stream {
+    options: LoadOptions,
+    /// The next arrival; none when the stream has ended.
+    next: Option<Time>,
+}
+
+/// All streams of a scenario.
+pub struct Load {
+    streams: Vec<Stream>,
+    arrivals: ChaCha8Rng,
+    choices: ChaCha8Rng,
+    skipped: u64,
+}
+
+impl Load {
+    /// The streams of a scenario. `arrivals` decides the times and `choices` which device and operation it is, so that
+    /// the times are the same in every run of a seed, whatever the devices do.
+    pub fn new(streams: Vec<LoadOptions>, arrivals: ChaCha8Rng, choices: ChaCha8Rng) -> Self {
+        let streams = streams
+            .into_iter()
+            .map(|options| Stream { options, next: None })
+            .collect();
+        let mut load = Load {
+            streams,
+            arrivals,
+            choices,
+            skipped: 0,
+        };
+        for index in 0..load.streams.len() {
+            let start = load.streams[index].options.start;
+            load.schedule(index, start);
+        }
+        load
+    }
+
+    /// The next request that is due at `now`, for one of the `registered` endpoints. With nobody registered it is
+    /// skipped and counted, because there is nobody whom it could be meant for.
+    pub fn poll(&mut self, now: Time, registered: &[Arc<str>]) -> Option<Arrival> {
+        loop {
+            let (index, intended) = self.earliest()?;
+            if intended > now {
+                return None;
+            }
+            self.schedule(index, intended);
+            if registered.is_empty() {
+                self.skipped += 1;
+                continue;
+            }
+            let endpoint = Arc::clone(&registered[self.choices.random_range(0..registered.len())]);
+            let options = &self.streams[index].options;
+            let operation = options.mix[self.choices.random_range(0..options.mix.len())].clone();
+            return Some(Arrival {
+                intended,
+                endpoint,
+                operation,
+                timeout: options.timeout,
+            });
+        }
+    }
+
+    /// When the next request is due; none when all streams have ended.
+    pub fn next_deadline(&self) -> Option<Time> {
+        self.earliest().map(|(_, at)| at)
+    }
+
+    /// Arrivals that found no registered device.
+    pub fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
+    fn earliest(&self) -> Option<(usize, Time)> {
+        let due = self
+            .streams
+            .iter()
+            .enumerate()
+            .filter_map(|(index, stream)| Some((index, stream.next?)));
+        due.min_by_key(|&(_, at)| at)
+    }
+
+    /// Draws the arrival after `previous`.
+    fn schedule(&mut self, index: usize, previous: Time) {
+        let stream = &mut self.streams[index];
+        if stream.options.mix.is_empty() || !stream.options.rate.is_finite() || stream.options.rate <= 0.0 {
+            stream.next = None;
+            return;
+        }
+        // 1 - u lies in (0, 1], so the logarithm is finite.
+        let uniform: f64 = 1.0 - self.arrivals.random::<f64>();
+        let micros = -uniform.ln() / stream.options.rate * 1e6;
+        let next = previous + Duration::from_micros(micros as u64);
+        stream.next = (next < stream.options.stop).then_some(next);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+
+    fn operation(kind: Kind, path: &str) -> Operation {
+        Operation {
+            kind,
+            path: path.into(),
+        }
+    }
+
+    fn stream(rate: f64, start_s: u64, stop_s: u64, mix: &[Operation]) -> LoadOptions {
+        let start = Time::from_millis(start_s * 1000);
+        let stop = Time::from_millis(stop_s * 1000);
+        LoadOptions {
+            mix: mix.to_vec(),
+            rate,
+            start,
+            stop,
+            timeout: Duration::from_secs(5),
+        }
+    }
+
+    fn load(streams: Vec<LoadOptions>, seed: u64) -> Load {
+        Load::new(
+            streams,
+            ChaCha8Rng::seed_from_u64(seed),
+            ChaCha8Rng::seed_from_u64(seed + 1),
+        )
+    }
+
+    fn endpoints(count: usize) -> Vec<Arc<str>> {
+        (0..count).map(|n| format!("dev-{n}").into()).collect()
+    }
+
+    fn all(load: &mut Load, registered: &[Arc<str>]) -> Vec<Arrival> {
+        std::iter::from_fn(|| load.poll(Time::MAX, registered)).collect()
+    }
+
+    #[test]
+    fn arrivals_come_at_the_rate_within_their_time_and_are_as_irregular_as_poisson() {
+        let mut load = load(vec![stream(1000.0, 5, 15, &[operation(Kind::Read, "/3/0/0")])], 3);
+        let arrivals = all(&mut load, &endpoints(10));
+        assert!((9_700..10_300).contains(&arrivals.len()), "{}", arrivals.len());
+        assert!(
+            arrivals
+                .iter()
+                .all(|arrival| (5_000..15_000).contains(&arrival.intended.as_millis()))
+        );
+        let gaps: Vec<f64> = arrivals
+            .windows(2)
+            .map(|pair| (pair[1].intended - pair[0].intended).as_secs_f64())
+            .collect();
+        let mean = gaps.iter().sum::<f64>() / gaps.len() as f64;
+        let variance = gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / gaps.len() as f64;
+        assert!(
+            (0.9..1.1).contains(&(variance.sqrt() / mean)),
+            "an exponential gap deviates by its mean"
+        );
+    }
+
+    #[test]
+    fn nothing_is_due_before_its_intended_time() {
+        let mut load = load(vec![stream(10.0, 1, 9, &[operation(Kind::Read, "/3/0/0")])], 4);
+        let due = load.next_deadline().expect("a first arrival");
+        let registered = endpoints(1);
+        assert_eq!(load.poll(due - Duration::from_micros(1), &registered), None);
+        assert_eq!(
+            load.poll(due, &registered).map(|arrival| arrival.intended),
+            Some(due)
+        );
+    }
+
+    #[test]
+    fn devices_and_operations_are_drawn_evenly() {
+        let mix = [
+            operation(Kind::Read, "/3/0/0"),
+            operation(Kind::Execute, "/3/0/4"),
+        ];
+        let mut load = load(vec![stream(1000.0, 0, 10, &mix)], 5);
+        let registered = endpoints(4);
+        let arrivals = all(&mut load, &registered);
+        for endpoint in &registered {
+            let share = arrivals
+                .iter()
+                .filter(|arrival| arrival.endpoint == *endpoint)
+                .count();
+            assert!((2_250..2_750).contains(&share), "{share}");
+        }
+        let executes = arrivals
+            .iter()
+            .filter(|arrival| arrival.operation == mix[1])
+            .count();
+        assert!((4_700..5_300).contains(&executes), "{executes}");
+    }
+
+    #[test]
+    fn two_streams_interleave_in_the_order_of_their_times() {
+        let read = stream(50.0, 0, 5, &[operation(Kind::Read, "/3/0/0")]);
+        let write = stream(50.0, 2, 5, &[operation(Kind::WriteReplace, "/3/0/15")]);
+        let mut load = load(vec![read, write], 6);
+        let arrivals = all(&mut load, &endpoints(3));
+        assert!(
+            arrivals
+                .windows(2)
+                .all(|pair| pair[0].intended <= pair[1].intended)
+        );
+        assert!(
+            arrivals
+                .iter()
+                .any(|arrival| arrival.operation.kind == Kind::WriteReplace)
+        );
+        assert_eq!(load.next_deadline(), None);
+    }
+
+    #[test]
+    fn with_nobody_registered_an_arrival_is_skipped_and_counted() {
+        let mut load = load(vec![stream(100.0, 0, 1, &[operation(Kind::Read, "/3/0/0")])], 7);
+        assert_eq!(load.poll(Time::MAX, &[]), None);
+        assert!((60..140).contains(&load.skipped()), "{}", load.skipped());
+    }
+
+    #[test]
+    fn the_times_of_a_seed_do_not_depend_on_the_devices() {
+        let times = |count| {
+            let mut load = load(vec![stream(100.0, 0, 3, &[operation(Kind::Read, "/3/0/0")])], 8);
+            all(&mut load, &endpoints(count))
+                .iter()
+                .map(|arrival| arrival.intended)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(times(1), times(500));
+    }
+}
