@@ -5,3 +5,6 @@ pub mod balancer;
 pub mod history;
 pub mod load;
 pub mod network;
+pub mod report;
+pub mod run;
+pub mod scenario;

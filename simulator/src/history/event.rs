@@ -163,6 +163,12 @@ pub enum Event {
     },
     /// The load stopped; what is open now may still end. Nothing is sent after it but repeats.
     LoadStopped,
+    /// The last entry: nothing was heard between the one before and this. Absent if the harness died.
+    Ended {
+        /// True if a person ended the run early: tickets that are still open say nothing then. False: the drain is
+        /// over, every ticket has ended or had its timeout and F.
+        interrupted: bool,
+    },
 }
 
 /// The three registration channels.

@@ -1,5 +1,10 @@
 //! What happened in a run: the only source of verdicts and figures.
 
 pub mod event;
+mod file;
+
+#[cfg(test)]
+mod tests;
 
 pub use event::{Entry, Event, RegistrationChannel};
+pub use file::{Header, HistoryError, HistoryReader, HistoryWriter, SCHEMA};

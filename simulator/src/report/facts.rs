@@ -1,0 +1,69 @@
+//! What a world knows about a run that the history does not say: the broker, wall time and what things cost.
+
+use serde::{Deserialize, Serialize};
+
+/// Handed over by the world at the end of a run; saved beside the history (`facts.json`), so that a report can be made
+/// again. Everything unknown is `None` and absent in report.json.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunFacts {
+    /// Which broker it was.
+    pub broker: BrokerFacts,
+    /// The wall time of the whole run in seconds, set-up and drain included.
+    pub wall_s: f64,
+    /// One per instance id, its incarnations added up.
+    pub instances: Vec<InstanceCost>,
+    /// The broker's process, if the harness started it.
+    pub broker_cost: Option<ProcessCost>,
+    /// The simulator's own process.
+    pub simulator: Option<ProcessCost>,
+    /// The simulator's memory per virtual device in bytes.
+    pub bytes_per_device: Option<f64>,
+    /// An instance's memory per registered device in bytes.
+    pub server_bytes_per_device: Option<f64>,
+    /// The broker's memory per registered device in bytes.
+    pub broker_bytes_per_device: Option<f64>,
+    /// A bare UDP echo measured in the same run.
+    pub floor: Option<Floor>,
+    /// What a reader of the report should know: the load generator was late, a log has errors …
+    pub warnings: Vec<String>,
+}
+
+/// The broker under the cluster.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct BrokerFacts {
+    /// `redis`, `valkey` or `embedded`.
+    pub kind: String,
+    /// Its version.
+    pub version: String,
+}
+
+/// What a process used.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ProcessCost {
+    /// CPU time, user and system, in seconds.
+    pub cpu_s: f64,
+    /// The peak of its resident memory in KiB.
+    pub rss_peak_kib: u64,
+}
+
+/// What an instance used.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct InstanceCost {
+    /// The instance id.
+    pub id: String,
+    /// CPU time, user and system, in seconds.
+    pub cpu_s: f64,
+    /// The peak of its resident memory in KiB.
+    pub rss_peak_kib: u64,
+    /// Registrations, Updates and tickets that it served, if it says so.
+    pub operations: Option<u64>,
+}
+
+/// A bare UDP echo, one receive and one send per datagram: the unit that costs are multiples of.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Floor {
+    /// CPU time per datagram in microseconds.
+    pub cpu_us_per_datagram: f64,
+    /// Datagrams per second.
+    pub datagrams_per_s: f64,
+}

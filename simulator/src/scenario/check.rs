@@ -1,0 +1,108 @@
+//! What no single key can show: times that do not fit together, instances that do not exist, limits on nothing.
+
+use super::document::Table;
+use super::section::Section;
+use super::units::show_duration;
+use super::*;
+
+/// Reports contradictions as problems and doubtful combinations as warnings. `scenario.fault` is in the order of the file.
+pub fn cross_check(scenario: &mut Scenario, root: &Section<'_>) {
+    for (load, section) in scenario.load.iter().zip(root.sections("load")) {
+        check_load(load, scenario, &section);
+    }
+    let mut faults: Vec<_> = scenario.fault.iter().zip(root.sections("fault")).collect();
+    faults.sort_by_key(|(fault, _)| fault.at);
+    let mut harmed = false;
+    for (fault, section) in faults {
+        check_fault(fault, harmed, scenario, &section);
+        harmed |= !matches!(fault.action, FaultAction::Network(_));
+    }
+    check_names(scenario, root);
+    scenario.warnings = warnings(scenario);
+}
+
+fn check_load(load: &Load, scenario: &Scenario, section: &Section<'_>) {
+    if load.start >= load.stop {
+        let message = format!(
+            "the load starts at {} and stops at {}: nothing would be sent",
+            show_duration(load.start),
+            show_duration(load.stop)
+        );
+        section.problems.add(section.place("start"), message);
+    }
+    if load.stop > scenario.duration {
+        let message = after_the_end("the load stops", load.stop, scenario);
+        section.problems.add(section.place("stop"), message);
+    }
+}
+
+fn check_fault(fault: &Fault, harmed_before: bool, scenario: &Scenario, section: &Section<'_>) {
+    if fault.at >= scenario.duration {
+        section.problems.add(
+            section.place("at"),
+            after_the_end("the fault comes", fault.at, scenario),
+        );
+    }
+    if let Target::Instance(index) = fault.target
+        && index >= scenario.cluster.instances
+    {
+        let message = format!(
+            "there is no instance {} (index {index}): cluster.instances = {}, so they are {}",
+            instance_id(index),
+            scenario.cluster.instances,
+            scenario.cluster.instance_ids().join(", ")
+        );
+        section.problems.add(section.place("instance"), message);
+    }
+    if fault.target == Target::LastFaulted && !harmed_before {
+        let message = "no fault hits an instance before this one, so there is no last-faulted";
+        section.problems.add(section.place("instance"), message);
+    }
+}
+
+fn after_the_end(what: &str, at: Duration, scenario: &Scenario) -> String {
+    let end = show_duration(scenario.duration);
+    format!(
+        "{what} at {}, but the run ends at {end} (`duration`)",
+        show_duration(at)
+    )
+}
+
+fn check_names(scenario: &Scenario, root: &Section<'_>) {
+    let empty = Table::default();
+    let devices = root.section("devices", &empty);
+    let longest = scenario.devices.endpoint_name(scenario.devices.count);
+    if longest.len() > 128
+        && let Some(node) = devices.get("endpoint")
+    {
+        devices.wrong("endpoint", node, "an endpoint name of at most 128 bytes");
+    }
+}
+
+fn warnings(scenario: &Scenario) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if scenario.detection() > scenario.cluster.lease {
+        warnings.push(format!(
+            "balancer.health detects a dead instance after {} ({} × {}), later than the lease of {}: devices are sent to \
+             it after the cluster has taken over",
+            show_duration(scenario.detection()),
+            scenario.balancer.health.failures,
+            show_duration(scenario.balancer.health.interval),
+            show_duration(scenario.cluster.lease),
+        ));
+    }
+    if scenario.expect.is_empty() {
+        warnings.push("there is no [expect]: this run cannot fail".into());
+    }
+    if scenario.load.is_empty() {
+        warnings.push("there is no [[load]]: nothing is asked of the devices".into());
+    }
+    let registered = f64::from(scenario.devices.count) / scenario.devices.register_rate;
+    if registered > scenario.duration.as_secs_f64() {
+        warnings.push(format!(
+            "{} devices at {} per second take {registered:.0} s to register, longer than the run",
+            scenario.devices.count, scenario.devices.register_rate
+        ));
+    }
+    warnings
+}

@@ -1,0 +1,339 @@
+//! What a run is asked to do: the scenario file, typed.
+//!
+//! In: the text of a TOML file and the `--set` options. Out: a [`Scenario`] in which everything is checked, or a
+//! [`ScenarioError`] that names file, line and column, what was found, what was expected and the nearest known name.
+//! Nothing that a scenario asks for is silently ignored: what this version cannot do yet is an error too.
+
+mod check;
+mod decode;
+mod document;
+mod error;
+mod expectation;
+pub mod schema;
+mod section;
+mod units;
+
+use std::time::Duration;
+
+pub use error::{Problem, ScenarioError};
+pub use expectation::{Expectation, Limit, Outcome as ExpectationOutcome};
+pub use units::{parse_duration, parse_share};
+
+/// Added to the longer of lease and balancer detection: the failover bound F of the ticket contract.
+pub const FAILOVER_MARGIN: Duration = Duration::from_millis(500);
+
+/// One scenario: a question about a cluster, and what is done to answer it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scenario {
+    /// Names the report directory; letters, digits, `-` and `_`.
+    pub name: String,
+    /// The question in one sentence.
+    pub question: String,
+    /// Decides every random choice of the run.
+    pub seed: u64,
+    /// From the start of the fleet to the end of the load and fault schedule; the drain follows.
+    pub duration: Duration,
+    /// The servers under test.
+    pub cluster: Cluster,
+    /// The fleet.
+    pub devices: Devices,
+    /// What stands between fleet and cluster.
+    pub balancer: Balancer,
+    /// What the back end asks for.
+    pub load: Vec<Load>,
+    /// What goes wrong, in the order of time.
+    pub fault: Vec<Fault>,
+    /// The pass/fail line.
+    pub expect: Vec<Expectation>,
+    /// What is allowed but probably not meant.
+    pub warnings: Vec<String>,
+    /// The file name, as in messages.
+    pub file: String,
+    /// The text of the file, as it goes into the history and the report directory.
+    pub text: String,
+    /// The `--set` options in force, `key=value`.
+    pub overrides: Vec<String>,
+}
+
+/// `[cluster]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cluster {
+    /// How many instances; their ids are [`Cluster::instance_ids`].
+    pub instances: u32,
+    /// Which broker.
+    pub redis: RedisChoice,
+    /// How long a member lives without renewing.
+    pub lease: Duration,
+    /// Put before every channel name.
+    pub channel_prefix: String,
+    /// The log filter of the instances, as in `server --log`.
+    pub log: String,
+    /// Further arguments of every instance, passed on as they are.
+    pub arguments: Vec<String>,
+}
+
+/// `cluster.redis`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RedisChoice {
+    /// `valkey-server` or `redis-server` from PATH, else the embedded broker.
+    Auto,
+    /// The embedded broker.
+    Embedded,
+    /// A running one: `redis://host:port/db`.
+    Url(String),
+}
+
+/// `[devices]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Devices {
+    /// How many.
+    pub count: u32,
+    /// The endpoint name; `{n}` stands for the number of the device, from 0.
+    pub endpoint: String,
+    /// The registration lifetime, in whole seconds.
+    pub lifetime: Duration,
+    /// New devices per second.
+    pub register_rate: f64,
+    /// What their network does to a datagram, in each direction.
+    pub network: Network,
+}
+
+/// The impairment of a link, applied in each direction for itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Network {
+    /// The least delay.
+    pub latency: Duration,
+    /// Added to it: uniform between zero and this.
+    pub jitter: Duration,
+    /// The share of datagrams that vanish, 0 to 1.
+    pub loss: f64,
+    /// The share that arrives twice.
+    pub duplicate: f64,
+    /// The share that is held back so that later ones overtake it.
+    pub reorder: f64,
+}
+
+/// `[balancer]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Balancer {
+    /// How an instance is chosen for a datagram.
+    pub policy: BalancerPolicy,
+    /// How long a silent flow stays with its instance.
+    pub flow_timeout: Duration,
+    /// The health check.
+    pub health: HealthCheck,
+}
+
+/// `balancer.policy`
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum BalancerPolicy {
+    /// A flow stays with the instance that the hash of its source address chose.
+    SourceHash,
+    /// Each datagram to the next instance.
+    RoundRobin,
+    /// Each datagram to an instance drawn at random.
+    Random,
+}
+
+impl BalancerPolicy {
+    /// As in the scenario file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            BalancerPolicy::SourceHash => "source-hash",
+            BalancerPolicy::RoundRobin => "round-robin",
+            BalancerPolicy::Random => "random",
+        }
+    }
+}
+
+/// `balancer.health`
+#[derive(Clone, Debug, PartialEq)]
+pub struct HealthCheck {
+    /// Between two probes of an instance.
+    pub interval: Duration,
+    /// So many failures in a row take it out.
+    pub failures: u32,
+}
+
+/// One `[[load]]`: an open model with Poisson arrivals.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Load {
+    /// What is asked for; drawn by weight for each arrival. Not empty.
+    pub mix: Vec<MixPart>,
+    /// Arrivals per second, whatever the answers do.
+    pub rate: f64,
+    /// The first possible arrival, from the start of the run.
+    pub start: Duration,
+    /// No arrival from here on.
+    pub stop: Duration,
+    /// The request's `timeout`.
+    pub timeout: Duration,
+    /// Publish again what has neither ack nor err for F, until the terminal (the contract's rule for back ends).
+    pub repeat: bool,
+}
+
+/// One kind of request in a load.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MixPart {
+    /// The kind.
+    pub kind: RequestKind,
+    /// The paths, each as likely as the others; not empty. `/3/0/0`
+    pub paths: Vec<String>,
+    /// How often, relative to the other parts; at least 1.
+    pub weight: u32,
+}
+
+/// The kinds of requests that the load can send.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RequestKind {
+    /// Read
+    Read,
+    /// Write, mode REPLACE
+    Write,
+    /// Execute
+    Execute,
+}
+
+impl RequestKind {
+    /// As in the northbound interface and in the scenario file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RequestKind::Read => "read",
+            RequestKind::Write => "write",
+            RequestKind::Execute => "execute",
+        }
+    }
+
+    /// False for kinds that may reach the device at most once (rule 4 of the contract).
+    pub fn repeatable(self) -> bool {
+        !matches!(self, RequestKind::Execute)
+    }
+
+    /// The path that is meant when the scenario names none.
+    pub fn default_path(self) -> &'static str {
+        match self {
+            RequestKind::Read => "/3/0/0",
+            RequestKind::Write => "/3/0/15",
+            RequestKind::Execute => "/3303/0/5605",
+        }
+    }
+}
+
+/// One `[[fault]]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fault {
+    /// When, from the start of the run.
+    pub at: Duration,
+    /// What.
+    pub action: FaultAction,
+    /// To which instances; [`Target::All`] for [`FaultAction::Network`], which hits the fleet's network.
+    pub target: Target,
+}
+
+/// `fault.do`
+#[derive(Clone, Debug, PartialEq)]
+pub enum FaultAction {
+    /// SIGKILL
+    Kill,
+    /// SIGTERM
+    Stop,
+    /// Start again what was killed or stopped, under the same id.
+    Restart,
+    /// SIGSTOP
+    Pause,
+    /// SIGCONT
+    Resume,
+    /// From now on the fleet's network does this.
+    Network(Network),
+}
+
+impl FaultAction {
+    /// As in the scenario file and in the history.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            FaultAction::Kill => "kill",
+            FaultAction::Stop => "stop",
+            FaultAction::Restart => "restart",
+            FaultAction::Pause => "pause",
+            FaultAction::Resume => "resume",
+            FaultAction::Network(_) => "network",
+        }
+    }
+
+    /// True if it takes service away, false if it gives it back (as in `Event::Fault`).
+    pub fn harmful(&self) -> bool {
+        matches!(self, FaultAction::Kill | FaultAction::Stop | FaultAction::Pause)
+    }
+}
+
+/// `fault.instance`
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// This one, by index from 0 (the file may also give its id).
+    Instance(u32),
+    /// The one that serves most devices.
+    Busiest,
+    /// One of those that run, drawn by the seed.
+    Random,
+    /// Those that the last fault before it hit.
+    LastFaulted,
+    /// All.
+    All,
+}
+
+impl Scenario {
+    /// Reads a scenario; `file` is the name that messages carry.
+    pub fn parse(text: &str, file: &str) -> Result<Scenario, ScenarioError> {
+        Self::parse_with(text, file, &[])
+    }
+
+    /// Reads a scenario with `--set` options (`devices.count=5000`) laid over the file before it is typed.
+    pub fn parse_with(text: &str, file: &str, overrides: &[String]) -> Result<Scenario, ScenarioError> {
+        let document = document::Document::read(text, file, overrides)?;
+        decode::scenario(&document)
+    }
+
+    /// How long the balancer takes to see that an instance is gone.
+    pub fn detection(&self) -> Duration {
+        self.balancer.health.interval * self.balancer.health.failures
+    }
+
+    /// F of the ticket contract: within this time after a fault the cluster serves again.
+    pub fn failover_bound(&self) -> Duration {
+        self.cluster.lease.max(self.detection()) + FAILOVER_MARGIN
+    }
+
+    /// How long the drain after `duration` may last until every ticket must have ended: the longest timeout and F.
+    /// A run ends as soon as no ticket is open.
+    pub fn drain_limit(&self) -> Duration {
+        let longest = self
+            .load
+            .iter()
+            .map(|load| load.timeout)
+            .max()
+            .unwrap_or_default();
+        longest + self.failover_bound()
+    }
+}
+
+impl Cluster {
+    /// The ids of the instances: `A`, `B` … `Z`, then `I26`, `I27` …
+    pub fn instance_ids(&self) -> Vec<String> {
+        (0..self.instances).map(instance_id).collect()
+    }
+}
+
+impl Devices {
+    /// The endpoint name of device `number`.
+    pub fn endpoint_name(&self, number: u32) -> String {
+        self.endpoint.replace("{n}", &number.to_string())
+    }
+}
+
+/// The id of the instance with this index.
+pub fn instance_id(index: u32) -> String {
+    match u8::try_from(index) {
+        Ok(small) if small < 26 => char::from(b'A' + small).to_string(),
+        _ => format!("I{index}"),
+    }
+}
