@@ -4,4 +4,10 @@
 //! socket or a global random generator, so the same code runs in real processes and in the virtual world.
 
 pub mod coap;
+pub mod format;
+pub mod link;
+pub mod node;
+pub mod objects;
+pub mod path;
 pub mod time;
+pub mod value;
