@@ -9,5 +9,6 @@ pub mod link;
 pub mod node;
 pub mod objects;
 pub mod path;
+pub mod registration;
 pub mod time;
 pub mod value;
