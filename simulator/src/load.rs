@@ -11,49 +11,31 @@ use lwm2m::time::Time;
 use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 
-/// A kind of request, as the northbound interface names it; `write` by its mode.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Kind {
-    /// `read`
-    Read,
-    /// `write` with mode `REPLACE` (PUT): may be sent again.
-    WriteReplace,
-    /// `write` with mode `UPDATE` (POST): at most once on the device.
-    WriteUpdate,
-    /// `execute`: at most once on the device.
-    Execute,
-}
+use crate::scenario::RequestKind;
 
-impl Kind {
-    /// The name in the request envelope.
-    pub fn name(self) -> &'static str {
-        match self {
-            Kind::Read => "read",
-            Kind::WriteReplace | Kind::WriteUpdate => "write",
-            Kind::Execute => "execute",
-        }
-    }
-
-    /// True if another copy of the request may reach the device (rule 4 of the contract).
-    pub fn is_repeatable(self) -> bool {
-        matches!(self, Kind::Read | Kind::WriteReplace)
-    }
-}
-
-/// One request of a mix.
+/// What is asked of a device.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Operation {
     /// What is asked.
-    pub kind: Kind,
+    pub kind: RequestKind,
     /// Of what: `/3/0/0`.
     pub path: Arc<str>,
+}
+
+/// One kind of request in a stream.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Share {
+    /// What is asked: each of these is as likely as the others. Not empty.
+    pub operations: Vec<Operation>,
+    /// How often, relative to the other shares.
+    pub weight: u32,
 }
 
 /// One stream of requests.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoadOptions {
-    /// The mix: each arrival is one of these, with equal probability. Not empty.
-    pub mix: Vec<Operation>,
+    /// The mix from which each arrival is drawn by weight. Not empty.
+    pub mix: Vec<Share>,
     /// Arrivals per second, on average.
     pub rate: f64,
     /// No arrival before this.
@@ -62,6 +44,8 @@ pub struct LoadOptions {
     pub stop: Time,
     /// The timeout that each request carries.
     pub timeout: Duration,
+    /// False: the back end publishes each request once, whatever it hears.
+    pub repeat: bool,
 }
 
 /// A request that is due.
@@ -75,6 +59,8 @@ pub struct Arrival {
     pub operation: Operation,
     /// The timeout that the request carries.
     pub timeout: Duration,
+    /// False: it is published once, whatever is heard.
+    pub repeat: bool,
 }
 
 struct Stream {
@@ -95,6 +81,14 @@ impl Load {
     /// The streams of a scenario. `arrivals` decides the times and `choices` which device and operation it is, so that
     /// the times are the same in every run of a seed, whatever the devices do.
     pub fn new(streams: Vec<LoadOptions>, arrivals: ChaCha8Rng, choices: ChaCha8Rng) -> Self {
+        let usable = |options: &LoadOptions| {
+            let mut shares = options.mix.iter();
+            !options.mix.is_empty() && shares.all(|share| share.weight > 0 && !share.operations.is_empty())
+        };
+        assert!(
+            streams.iter().all(usable),
+            "a checked scenario asks for something in every load"
+        );
         let streams = streams
             .into_iter()
             .map(|options| Stream { options, next: None })
@@ -126,13 +120,14 @@ impl Load {
                 continue;
             }
             let endpoint = Arc::clone(&registered[self.choices.random_range(0..registered.len())]);
-            let options = &self.streams[index].options;
-            let operation = options.mix[self.choices.random_range(0..options.mix.len())].clone();
+            let operation = draw(&self.streams[index].options.mix, &mut self.choices).clone();
+            let LoadOptions { timeout, repeat, .. } = self.streams[index].options;
             return Some(Arrival {
                 intended,
                 endpoint,
                 operation,
-                timeout: options.timeout,
+                timeout,
+                repeat,
             });
         }
     }
@@ -159,7 +154,7 @@ impl Load {
     /// Draws the arrival after `previous`.
     fn schedule(&mut self, index: usize, previous: Time) {
         let stream = &mut self.streams[index];
-        if stream.options.mix.is_empty() || !stream.options.rate.is_finite() || stream.options.rate <= 0.0 {
+        if !stream.options.rate.is_finite() || stream.options.rate <= 0.0 {
             stream.next = None;
             return;
         }
@@ -171,12 +166,28 @@ impl Load {
     }
 }
 
+/// One operation of a mix, by weight.
+fn draw<'a>(mix: &'a [Share], random: &mut ChaCha8Rng) -> &'a Operation {
+    let total: u64 = mix.iter().map(|share| u64::from(share.weight)).sum();
+    let mut ticket = random.random_range(0..total);
+    let chosen = mix.iter().find(|share| {
+        let weight = u64::from(share.weight);
+        let hit = ticket < weight;
+        ticket = ticket.saturating_sub(weight);
+        hit
+    });
+    let operations = &chosen
+        .expect("the draw is below the sum of the weights")
+        .operations;
+    &operations[random.random_range(0..operations.len())]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use rand::SeedableRng;
 
-    fn operation(kind: Kind, path: &str) -> Operation {
+    fn operation(kind: RequestKind, path: &str) -> Operation {
         Operation {
             kind,
             path: path.into(),
@@ -186,12 +197,17 @@ mod tests {
     fn stream(rate: f64, start_s: u64, stop_s: u64, mix: &[Operation]) -> LoadOptions {
         let start = Time::from_millis(start_s * 1000);
         let stop = Time::from_millis(stop_s * 1000);
+        let share = |operation: &Operation| Share {
+            operations: vec![operation.clone()],
+            weight: 1,
+        };
         LoadOptions {
-            mix: mix.to_vec(),
+            mix: mix.iter().map(share).collect(),
             rate,
             start,
             stop,
             timeout: Duration::from_secs(5),
+            repeat: true,
         }
     }
 
@@ -213,7 +229,10 @@ mod tests {
 
     #[test]
     fn arrivals_come_at_the_rate_within_their_time_and_are_as_irregular_as_poisson() {
-        let mut load = load(vec![stream(1000.0, 5, 15, &[operation(Kind::Read, "/3/0/0")])], 3);
+        let mut load = load(
+            vec![stream(1000.0, 5, 15, &[operation(RequestKind::Read, "/3/0/0")])],
+            3,
+        );
         let arrivals = all(&mut load, &endpoints(10));
         assert!((9_700..10_300).contains(&arrivals.len()), "{}", arrivals.len());
         assert!(
@@ -235,7 +254,10 @@ mod tests {
 
     #[test]
     fn nothing_is_due_before_its_intended_time() {
-        let mut load = load(vec![stream(10.0, 1, 9, &[operation(Kind::Read, "/3/0/0")])], 4);
+        let mut load = load(
+            vec![stream(10.0, 1, 9, &[operation(RequestKind::Read, "/3/0/0")])],
+            4,
+        );
         let due = load.next_deadline().expect("a first arrival");
         let registered = endpoints(1);
         assert_eq!(load.poll(due - Duration::from_micros(1), &registered), None);
@@ -248,8 +270,8 @@ mod tests {
     #[test]
     fn devices_and_operations_are_drawn_evenly() {
         let mix = [
-            operation(Kind::Read, "/3/0/0"),
-            operation(Kind::Execute, "/3/0/4"),
+            operation(RequestKind::Read, "/3/0/0"),
+            operation(RequestKind::Execute, "/3/0/4"),
         ];
         let mut load = load(vec![stream(1000.0, 0, 10, &mix)], 5);
         let registered = endpoints(4);
@@ -269,9 +291,29 @@ mod tests {
     }
 
     #[test]
+    fn a_heavier_share_is_drawn_more_often() {
+        let mut options = stream(
+            1000.0,
+            0,
+            10,
+            &[
+                operation(RequestKind::Read, "/3/0/0"),
+                operation(RequestKind::Execute, "/3/0/4"),
+            ],
+        );
+        options.mix[0].weight = 9;
+        let arrivals = all(&mut load(vec![options], 5), &endpoints(1));
+        let executes = arrivals
+            .iter()
+            .filter(|arrival| arrival.operation.kind == RequestKind::Execute)
+            .count();
+        assert!((900..1_100).contains(&executes), "{executes}");
+    }
+
+    #[test]
     fn two_streams_interleave_in_the_order_of_their_times() {
-        let read = stream(50.0, 0, 5, &[operation(Kind::Read, "/3/0/0")]);
-        let write = stream(50.0, 2, 5, &[operation(Kind::WriteReplace, "/3/0/15")]);
+        let read = stream(50.0, 0, 5, &[operation(RequestKind::Read, "/3/0/0")]);
+        let write = stream(50.0, 2, 5, &[operation(RequestKind::Write, "/3/0/15")]);
         let mut load = load(vec![read, write], 6);
         let arrivals = all(&mut load, &endpoints(3));
         assert!(
@@ -282,14 +324,17 @@ mod tests {
         assert!(
             arrivals
                 .iter()
-                .any(|arrival| arrival.operation.kind == Kind::WriteReplace)
+                .any(|arrival| arrival.operation.kind == RequestKind::Write)
         );
         assert_eq!(load.next_deadline(), None);
     }
 
     #[test]
     fn with_nobody_registered_an_arrival_is_skipped_and_counted() {
-        let mut load = load(vec![stream(100.0, 0, 1, &[operation(Kind::Read, "/3/0/0")])], 7);
+        let mut load = load(
+            vec![stream(100.0, 0, 1, &[operation(RequestKind::Read, "/3/0/0")])],
+            7,
+        );
         assert_eq!(load.poll(Time::MAX, &[]), None);
         assert!((60..140).contains(&load.skipped()), "{}", load.skipped());
     }
@@ -297,7 +342,10 @@ mod tests {
     #[test]
     fn the_times_of_a_seed_do_not_depend_on_the_devices() {
         let times = |count| {
-            let mut load = load(vec![stream(100.0, 0, 3, &[operation(Kind::Read, "/3/0/0")])], 8);
+            let mut load = load(
+                vec![stream(100.0, 0, 3, &[operation(RequestKind::Read, "/3/0/0")])],
+                8,
+            );
             all(&mut load, &endpoints(count))
                 .iter()
                 .map(|arrival| arrival.intended)

@@ -7,66 +7,27 @@ use std::borrow::Cow;
 
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
-use crate::load::{Kind, Operation};
+use crate::load::Operation;
+use crate::scenario::RequestKind;
 
 /// The writable string resource of an object that an instance-level `write` changes: Timezone of Device (LwM2M core
 /// TS, Annex E.4) and Application Type of Temperature (IPSO 3303).
 const WRITABLE_STRINGS: [(u16, u16); 2] = [(3, 15), (3303, 5750)];
 
-/// An operation of a load that cannot be put into a request.
-#[derive(Debug, Error, Eq, PartialEq)]
-pub enum OperationError {
-    /// The path is no LwM2M path.
-    #[error("`{path}` is not an LwM2M path: expected /object/instance/resource with numbers from 0 to 65534")]
-    BadPath {
-        /// The path as given.
-        path: String,
-    },
-    /// The path has the wrong number of parts for the operation.
-    #[error("`{kind}` needs {expected}, but the path is `{path}`")]
-    WrongLevel {
-        /// The kind of request.
-        kind: &'static str,
-        /// What it needs.
-        expected: &'static str,
-        /// The path as given.
-        path: String,
-    },
-    /// An instance-level write to an object for which no writable string is known.
-    #[error(
-        "a `write` to the instance `{path}` needs to know a writable string of object {object}: known are /3/0 and /3303/0; write to a resource instead"
-    )]
-    UnknownObject {
-        /// The path as given.
-        path: String,
-        /// The object of the path.
-        object: u16,
-    },
-}
-
-/// Checks once, before a run, that requests can be made from this operation.
-pub fn check_operation(operation: &Operation) -> Result<(), OperationError> {
-    let path = operation.path.to_string();
-    let ids = ids(&operation.path).ok_or_else(|| OperationError::BadPath { path: path.clone() })?;
-    let kind = operation.kind.name();
-    let wrong = |expected| {
-        Err(OperationError::WrongLevel {
-            kind,
-            expected,
-            path: path.clone(),
-        })
-    };
-    match (operation.kind, ids.as_slice()) {
-        (Kind::Read, _) | (Kind::Execute, [_, _, _]) | (Kind::WriteReplace, [_, _, _]) => Ok(()),
-        (Kind::Execute, _) => wrong("a resource (/3/0/4)"),
-        (Kind::WriteReplace | Kind::WriteUpdate, &[object, _]) => match writable_string(object) {
-            Some(_) => Ok(()),
-            None => Err(OperationError::UnknownObject { path, object }),
-        },
-        (Kind::WriteReplace, _) => wrong("a resource (/3/0/15) or an instance (/3/0)"),
-        (Kind::WriteUpdate, _) => wrong("an instance (/3/0), because a POST to a resource is an execute"),
+/// Checks, when a scenario is read, that a request of this kind can be made for this path; else says what is expected.
+pub fn check_path(kind: RequestKind, path: &[u16]) -> Result<(), &'static str> {
+    match (kind, path) {
+        (RequestKind::Read, [_, ..]) if path.len() <= 4 => Ok(()),
+        (RequestKind::Read, _) => Err("a path such as \"/3\", \"/3/0\" or \"/3/0/0\" for read"),
+        (RequestKind::Write, [_, _, _]) => Ok(()),
+        (RequestKind::Write, _) => Err("the path of a resource, such as \"/3/0/15\", for write"),
+        (RequestKind::WriteUpdate, &[object, _]) if writable_string(object).is_some() => Ok(()),
+        (RequestKind::WriteUpdate, _) => {
+            Err("the path of an instance with a string to change, \"/3/0\" or \"/3303/0\", for write-update")
+        }
+        (RequestKind::Execute, [_, _, _]) => Ok(()),
+        (RequestKind::Execute, _) => Err("the path of a resource, such as \"/3303/0/5605\", for execute"),
     }
 }
 
@@ -114,29 +75,27 @@ enum Node<'a> {
 }
 
 impl Envelope {
-    /// The request for an operation that passed [`check_operation`].
+    /// The request for an operation whose path passed [`check_path`].
     pub fn new(endpoint: &str, ticket: &str, operation: &Operation, timeout_ms: u64) -> Self {
         // Arguments of Execute are a list of digits with optional quoted values (LwM2M core TS, section 6.3.5).
         let argument = match operation.kind {
-            Kind::Read => None,
-            Kind::WriteReplace | Kind::WriteUpdate => Some(ticket.to_owned()),
-            Kind::Execute => Some(format!("0='{ticket}'")),
+            RequestKind::Read => None,
+            RequestKind::Write | RequestKind::WriteUpdate => Some(ticket.to_owned()),
+            RequestKind::Execute => Some(format!("0='{ticket}'")),
         };
-        let is_write = matches!(operation.kind, Kind::WriteReplace | Kind::WriteUpdate);
+        let mode = match operation.kind {
+            RequestKind::Write => Some("REPLACE"),
+            RequestKind::WriteUpdate => Some("UPDATE"),
+            RequestKind::Read | RequestKind::Execute => None,
+        };
         let req = Body {
-            kind: operation.kind.name(),
+            kind: operation.kind.northbound(),
             path: &operation.path,
-            mode: is_write.then_some(if operation.kind == Kind::WriteUpdate {
-                "UPDATE"
-            } else {
-                "REPLACE"
-            }),
-            node: if is_write {
-                node(&operation.path, ticket)
-            } else {
-                None
-            },
-            parameters: argument.as_deref().filter(|_| operation.kind == Kind::Execute),
+            mode,
+            node: mode.and_then(|_| node(&operation.path, ticket)),
+            parameters: argument
+                .as_deref()
+                .filter(|_| operation.kind == RequestKind::Execute),
         };
         let published = Published {
             ep: endpoint,
@@ -196,56 +155,57 @@ pub struct Answer<'a> {
     pub resp: Option<IgnoredAny>,
     /// An error, which ends the ticket.
     pub err: Option<IgnoredAny>,
+    /// Who said it: `A#1`.
+    #[serde(borrow)]
+    pub by: Option<Cow<'a, str>>,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn operation(kind: Kind, path: &str) -> Operation {
+    fn operation(kind: RequestKind, path: &str) -> Operation {
         Operation {
             kind,
             path: path.into(),
         }
     }
 
-    fn payload(kind: Kind, path: &str) -> String {
+    fn payload(kind: RequestKind, path: &str) -> String {
         let operation = operation(kind, path);
-        assert_eq!(check_operation(&operation), Ok(()));
+        assert_eq!(check_path(kind, &ids(path).unwrap()), Ok(()));
         Envelope::new("dev-1", "t1", &operation, 5000).payload
     }
 
     #[test]
     fn each_kind_is_published_in_the_shape_of_the_interface() {
         assert_eq!(
-            payload(Kind::Read, "/3/0/0"),
+            payload(RequestKind::Read, "/3/0/0"),
             r#"{"ep":"dev-1","ticket":"t1","req":{"kind":"read","path":"/3/0/0"},"timeout":5000}"#
         );
         assert_eq!(
-            payload(Kind::WriteReplace, "/3/0/15"),
+            payload(RequestKind::Write, "/3/0/15"),
             r#"{"ep":"dev-1","ticket":"t1","req":{"kind":"write","path":"/3/0/15","mode":"REPLACE","node":{"kind":"singleresource","id":15,"type":"string","value":"t1"}},"timeout":5000}"#
         );
         assert_eq!(
-            payload(Kind::WriteUpdate, "/3/0"),
+            payload(RequestKind::WriteUpdate, "/3/0"),
             r#"{"ep":"dev-1","ticket":"t1","req":{"kind":"write","path":"/3/0","mode":"UPDATE","node":{"kind":"instance","id":0,"resources":[{"kind":"singleresource","id":15,"type":"string","value":"t1"}]}},"timeout":5000}"#
         );
         assert_eq!(
-            payload(Kind::Execute, "/3/0/4"),
+            payload(RequestKind::Execute, "/3/0/4"),
             r#"{"ep":"dev-1","ticket":"t1","req":{"kind":"execute","path":"/3/0/4","parameters":"0='t1'"},"timeout":5000}"#
         );
     }
 
     #[test]
-    fn an_operation_that_no_request_can_say_is_refused_with_the_reason() {
-        let message = |kind, path| check_operation(&operation(kind, path)).unwrap_err().to_string();
-        assert_eq!(
-            message(Kind::WriteUpdate, "/3/0/15"),
-            "`write` needs an instance (/3/0), because a POST to a resource is an execute, but the path is `/3/0/15`"
-        );
-        assert!(message(Kind::Execute, "/3/0").contains("a resource (/3/0/4)"));
-        assert!(message(Kind::Read, "3/0").contains("not an LwM2M path"));
-        assert!(message(Kind::Read, "/3/0/0/0/0").contains("not an LwM2M path"));
-        assert!(message(Kind::WriteUpdate, "/5/0").contains("object 5"));
+    fn a_path_that_does_not_fit_the_kind_is_refused_with_what_is_expected() {
+        let expected = |kind, path: &[u16]| check_path(kind, path).unwrap_err();
+        assert!(expected(RequestKind::WriteUpdate, &[3, 0, 15]).contains("\"/3/0\""));
+        assert!(expected(RequestKind::WriteUpdate, &[5, 0]).contains("\"/3303/0\""));
+        assert!(expected(RequestKind::Write, &[3, 0]).contains("\"/3/0/15\""));
+        assert!(expected(RequestKind::Execute, &[3, 0]).contains("a resource"));
+        assert!(expected(RequestKind::Read, &[3, 0, 0, 0, 0]).contains("for read"));
+        assert_eq!(check_path(RequestKind::Read, &[3, 0, 6, 0]), Ok(()));
     }
 
     #[test]

@@ -20,14 +20,17 @@ use rand::rngs::ChaCha8Rng;
 use rustc_hash::FxHashMap;
 
 use crate::history::{Event, RegistrationChannel};
-use crate::load::{Arrival, Kind, Operation};
+use crate::load::{Arrival, Operation};
+use crate::scenario::RequestKind;
 
+pub use envelope::check_path;
 use envelope::{Answer, Envelope};
-pub use envelope::{OperationError, check_operation};
 pub use registry::{Registry, RegistryError};
 
 /// The resource that a probe reads: Manufacturer, which every device has (LwM2M core TS, Annex E.4).
 const PROBE_PATH: &str = "/3/0/0";
+/// Most instances whose ended tickets are counted.
+const MAX_SPEAKERS: usize = 256;
 
 /// What the back end is like.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -82,6 +85,8 @@ struct Open {
     first_sent: Time,
     attempts: u32,
     acked: bool,
+    /// May be published again.
+    repeat: bool,
     probe: bool,
     /// When it is looked at next.
     wake: Time,
@@ -103,6 +108,7 @@ pub struct BackEnd {
     publications: VecDeque<Publication>,
     events: VecDeque<Event>,
     counts: TicketCounts,
+    ended_by: BTreeMap<String, u64>,
     random: ChaCha8Rng,
     probe: Operation,
 }
@@ -122,9 +128,10 @@ impl BackEnd {
             publications: VecDeque::new(),
             events: VecDeque::new(),
             counts: TicketCounts::default(),
+            ended_by: BTreeMap::new(),
             random,
             probe: Operation {
-                kind: Kind::Read,
+                kind: RequestKind::Read,
                 path: PROBE_PATH.into(),
             },
         }
@@ -132,25 +139,19 @@ impl BackEnd {
 
     /// Makes a request of the load.
     pub fn request(&mut self, now: Time, arrival: Arrival) {
-        let Arrival {
-            intended,
-            endpoint,
-            operation,
-            timeout,
-        } = arrival;
-        self.make(now, intended, endpoint, operation, timeout, false);
+        self.make(now, arrival, false);
     }
 
     /// Reads from a device whose owner a fault has just hit, so that its recovery can be measured.
     pub fn probe(&mut self, now: Time, endpoint: Arc<str>) {
-        self.make(
-            now,
-            now,
+        let probe = Arrival {
+            intended: now,
             endpoint,
-            self.probe.clone(),
-            self.options.probe_timeout,
-            true,
-        );
+            operation: self.probe.clone(),
+            timeout: self.options.probe_timeout,
+            repeat: true,
+        };
+        self.make(now, probe, true);
     }
 
     /// The load is over: from now on only repeats are sent.
@@ -175,7 +176,8 @@ impl BackEnd {
         self.events.push_back(Event::BackEnd { connected });
         if connected {
             // Pub/sub keeps nothing for the absent: what was answered meanwhile is learnt only by asking again.
-            let serials: Vec<u64> = self.open.keys().copied().collect();
+            let repeated = self.open.iter().filter(|(_, open)| open.repeat);
+            let serials: Vec<u64> = repeated.map(|(&serial, _)| serial).collect();
             serials.into_iter().for_each(|serial| self.publish(now, serial));
         } else {
             self.publications.clear();
@@ -209,7 +211,7 @@ impl BackEnd {
             if now >= open.give_up {
                 self.counts.abandoned += 1;
                 self.close(serial);
-            } else if self.connected && !open.acked && now < self.last_repeat(open) {
+            } else if self.connected && open.repeat && !open.acked && now < self.last_repeat(open) {
                 self.publish(now, serial);
             } else {
                 let give_up = open.give_up;
@@ -243,25 +245,29 @@ impl BackEnd {
         self.open.len()
     }
 
+    /// How many tickets the instance with this id ended, in all its incarnations.
+    pub fn ended_by(&self, instance: &str) -> u64 {
+        self.ended_by.get(instance).copied().unwrap_or(0)
+    }
+
     /// How many tickets got how far.
     pub fn counts(&self) -> TicketCounts {
         self.counts
     }
 
-    fn make(
-        &mut self,
-        now: Time,
-        intended: Time,
-        endpoint: Arc<str>,
-        operation: Operation,
-        timeout: Duration,
-        probe: bool,
-    ) {
+    fn make(&mut self, now: Time, arrival: Arrival, probe: bool) {
         if self.open.len() >= self.options.max_open {
             self.counts.refused += 1;
             return;
         }
         let ticket: Arc<str> = format!("{:032x}", self.random.random::<u128>()).into();
+        let Arrival {
+            intended,
+            endpoint,
+            operation,
+            timeout,
+            repeat,
+        } = arrival;
         let envelope = Envelope::new(&endpoint, &ticket, &operation, millis(timeout));
         let open = Open {
             ticket: Arc::clone(&ticket),
@@ -274,6 +280,7 @@ impl BackEnd {
             first_sent: now,
             attempts: 0,
             acked: false,
+            repeat,
             probe,
             wake: now,
             give_up: now,
@@ -329,12 +336,29 @@ impl BackEnd {
             let give_up = open.give_up;
             self.set_wake(serial, give_up);
         }
+        if let Some(by) = answer
+            .by
+            .as_deref()
+            .filter(|_| answer.err.is_some() || answer.resp.is_some())
+        {
+            self.note_speaker(by);
+        }
         if answer.err.is_some() {
             self.counts.failed += 1;
             self.close(serial);
         } else if answer.resp.is_some() {
             self.counts.answered += 1;
             self.close(serial);
+        }
+    }
+
+    /// Counts an ended ticket for the instance that ended it, without its incarnation.
+    fn note_speaker(&mut self, by: &str) {
+        let id = by.split_once('#').map_or(by, |(id, _)| id);
+        if let Some(count) = self.ended_by.get_mut(id) {
+            *count += 1;
+        } else if self.ended_by.len() < MAX_SPEAKERS {
+            self.ended_by.insert(id.to_owned(), 1);
         }
     }
 
@@ -356,9 +380,9 @@ fn sent(open: &Open, published: bool) -> Event {
     Event::Sent {
         ep: open.endpoint.to_string(),
         ticket: open.ticket.to_string(),
-        kind: open.operation.kind.name().to_owned(),
+        kind: open.operation.kind.northbound().to_owned(),
         path: open.operation.path.to_string(),
-        repeatable: open.operation.kind.is_repeatable(),
+        repeatable: open.operation.kind.repeatable(),
         argument: open.argument.clone(),
         timeout_ms: millis(open.timeout),
         intended_us: open.intended.as_micros(),

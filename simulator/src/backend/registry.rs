@@ -42,6 +42,8 @@ pub struct Registry {
     devices: FxHashMap<Arc<str>, Device>,
     /// All registered endpoints, so that one can be drawn in constant time.
     endpoints: Vec<Arc<str>>,
+    /// Registers and Updates by the port of the instance that served them; ports bound it.
+    served: FxHashMap<u16, u64>,
     limit: usize,
 }
 
@@ -51,6 +53,7 @@ impl Registry {
         Registry {
             devices: FxHashMap::default(),
             endpoints: Vec::new(),
+            served: FxHashMap::default(),
             limit,
         }
     }
@@ -80,6 +83,11 @@ impl Registry {
         owners
     }
 
+    /// How many Registers and Updates the instance with this CoAP port served.
+    pub fn served_by(&self, port: u16) -> u64 {
+        self.served.get(&port).copied().unwrap_or(0)
+    }
+
     /// Takes a registration event.
     pub fn handle_event(&mut self, channel: RegistrationChannel, message: &str) -> Result<(), RegistryError> {
         match channel {
@@ -91,6 +99,7 @@ impl Registry {
     }
 
     fn insert(&mut self, registration: &Registration) {
+        *self.served.entry(registration.reg_port).or_insert(0) += 1;
         if let Some(device) = self.devices.get_mut(registration.ep.as_ref()) {
             device.owner_port = registration.reg_port;
             return;
@@ -151,6 +160,7 @@ mod tests {
         registry.handle_event(Up, &update("c", 1)).unwrap();
         assert_eq!(names(&registry.owned_by(1)), ["a", "b", "c"]);
         assert_eq!(registry.owners(), BTreeMap::from([(1, 3)]));
+        assert_eq!((registry.served_by(1), registry.served_by(2)), (3, 1));
     }
 
     #[test]

@@ -25,7 +25,7 @@ fn connected() -> BackEnd {
 
 fn read(intended: Time) -> Arrival {
     let operation = Operation {
-        kind: Kind::Read,
+        kind: RequestKind::Read,
         path: "/3/0/0".into(),
     };
     Arrival {
@@ -33,6 +33,7 @@ fn read(intended: Time) -> Arrival {
         endpoint: "dev-1".into(),
         operation,
         timeout: TIMEOUT,
+        repeat: true,
     }
 }
 
@@ -128,8 +129,11 @@ fn an_answer_or_an_error_ends_a_ticket() {
     backend.handle_response(format!(
         r#"{{"ticket":"{answered}","resp":{{"kind":"read","code":"CONTENT"}}}}"#
     ));
-    backend.handle_response(format!(r#"{{"ticket":"{failed}","err":{{"code":"TIMEOUT"}}}}"#));
+    backend.handle_response(format!(
+        r#"{{"ticket":"{failed}","err":{{"code":"TIMEOUT"}},"by":"B#2"}}"#
+    ));
     assert_eq!(backend.open(), 0);
+    assert_eq!((backend.ended_by("A"), backend.ended_by("B")), (0, 1));
     assert_eq!((backend.counts().answered, backend.counts().failed), (1, 1));
     assert_eq!(backend.next_deadline(), None);
 }
@@ -167,6 +171,24 @@ fn after_a_broken_connection_every_open_ticket_is_published_again_in_its_order()
         [(first, 2, true), (second, 2, true), (third.0, 2, true)]
     );
     assert_eq!(drain_publications(&mut backend).len(), 3);
+}
+
+#[test]
+fn a_load_that_does_not_repeat_publishes_once() {
+    let mut backend = connected();
+    backend.request(
+        Time::ZERO,
+        Arrival {
+            repeat: false,
+            ..read(Time::ZERO)
+        },
+    );
+    sent_events(&mut backend);
+    backend.handle_timeout(Time::ZERO + F);
+    backend.handle_connection(Time::ZERO + F, false);
+    backend.handle_connection(Time::ZERO + F * 2, true);
+    assert_eq!(sent_events(&mut backend), []);
+    assert_eq!(backend.open(), 1, "it is still waited for");
 }
 
 #[test]

@@ -289,6 +289,7 @@ fn kind(section: &Section<'_>, node: &Node) -> Option<RequestKind> {
     match section.name_of("kind", node, &KINDS)? {
         "read" => Some(RequestKind::Read),
         "write" => Some(RequestKind::Write),
+        "write-update" => Some(RequestKind::WriteUpdate),
         "execute" => Some(RequestKind::Execute),
         other => {
             section.wrong(
@@ -338,17 +339,13 @@ fn path(section: &Section<'_>, node: &Node, kind: RequestKind) -> Option<String>
         Value::Text(text) => parse_path(text),
         _ => None,
     };
-    let (depth, expected) = match kind {
-        RequestKind::Read => (1..=4, "a path such as \"/3\", \"/3/0\" or \"/3/0/0\" for read"),
-        RequestKind::Write => (2..=4, "a path such as \"/3/0\" or \"/3/0/15\" for write"),
-        RequestKind::Execute => (
-            3..=3,
-            "the path of a resource, such as \"/3303/0/5605\", for execute",
-        ),
+    let checked = match &ids {
+        Some(ids) => crate::backend::check_path(kind, ids),
+        None => Err("a path such as \"/3/0/0\", with numbers from 0 to 65534"),
     };
-    match ids {
-        Some(ids) if depth.contains(&ids.len()) => Some(ids.iter().map(|id| format!("/{id}")).collect()),
-        _ => {
+    match checked {
+        Ok(()) => ids.map(|ids| ids.iter().map(|id| format!("/{id}")).collect()),
+        Err(expected) => {
             section.wrong("path", node, expected);
             None
         }
@@ -358,7 +355,7 @@ fn path(section: &Section<'_>, node: &Node, kind: RequestKind) -> Option<String>
 fn parse_path(text: &str) -> Option<Vec<u16>> {
     text.strip_prefix('/')?
         .split('/')
-        .map(|id| id.parse().ok())
+        .map(|id| id.parse().ok().filter(|&id| id < u16::MAX))
         .collect()
 }
 

@@ -188,25 +188,36 @@ pub struct MixPart {
 pub enum RequestKind {
     /// Read
     Read,
-    /// Write, mode REPLACE
+    /// Write, mode REPLACE (PUT)
     Write,
+    /// Write, mode UPDATE (POST): changes one resource of an instance
+    WriteUpdate,
     /// Execute
     Execute,
 }
 
 impl RequestKind {
-    /// As in the northbound interface and in the scenario file.
+    /// As in the scenario file.
     pub fn as_str(self) -> &'static str {
         match self {
             RequestKind::Read => "read",
             RequestKind::Write => "write",
+            RequestKind::WriteUpdate => "write-update",
             RequestKind::Execute => "execute",
+        }
+    }
+
+    /// `kind` in the northbound interface, where the two writes differ in their `mode`.
+    pub fn northbound(self) -> &'static str {
+        match self {
+            RequestKind::WriteUpdate => "write",
+            other => other.as_str(),
         }
     }
 
     /// False for kinds that may reach the device at most once (rule 4 of the contract).
     pub fn repeatable(self) -> bool {
-        !matches!(self, RequestKind::Execute)
+        matches!(self, RequestKind::Read | RequestKind::Write)
     }
 
     /// The path that is meant when the scenario names none.
@@ -214,6 +225,7 @@ impl RequestKind {
         match self {
             RequestKind::Read => "/3/0/0",
             RequestKind::Write => "/3/0/15",
+            RequestKind::WriteUpdate => "/3/0",
             RequestKind::Execute => "/3303/0/5605",
         }
     }

@@ -255,7 +255,7 @@ pub const HEALTH: &[Key] = &[
 
 /// The kinds of requests.
 pub const KINDS: Names = Names {
-    now: &["read", "write", "execute"],
+    now: &["read", "write", "write-update", "execute"],
     later: &[
         "observe",
         "cancelObserve",
