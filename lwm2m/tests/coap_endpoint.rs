@@ -590,3 +590,30 @@ fn the_oldest_is_forgotten_first_when_a_limit_is_reached() {
     endpoint.handle_datagram(START, PEER, &message(2));
     expect_request(&mut endpoint);
 }
+
+#[test]
+fn a_forgotten_peer_is_like_a_new_one() {
+    let mut endpoint = endpoint(config());
+    let message = request(Kind::Confirmable, 5, 1);
+    receive(&mut endpoint, START, &message);
+    let id = expect_request(&mut endpoint);
+    endpoint
+        .send_request(START, PEER, request(Kind::Confirmable, 1, 1))
+        .unwrap();
+    sent(&mut endpoint);
+    endpoint.forget(PEER);
+    assert_eq!(
+        (
+            endpoint.peer_count(),
+            endpoint.remembered_count(),
+            endpoint.next_deadline()
+        ),
+        (0, 0, None)
+    );
+    assert_eq!(
+        endpoint.respond(START, id, content(b"x"), 0),
+        Err(SendError::RequestGone)
+    );
+    receive(&mut endpoint, START, &message);
+    expect_request(&mut endpoint);
+}

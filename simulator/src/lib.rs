@@ -2,6 +2,7 @@
 
 pub mod backend;
 pub mod balancer;
+pub mod fleet;
 pub mod history;
 pub mod load;
 pub mod network;

@@ -12,11 +12,11 @@ use crate::time::Time;
 
 /// An exchange with one peer.
 pub(super) struct Exchange {
-    serial: u64,
+    pub(super) serial: u64,
     /// Kept for retransmission; given up once acknowledged.
     datagram: Box<[u8]>,
     /// The running timer's deadline; without meaning while queued.
-    deadline: Time,
+    pub(super) deadline: Time,
     /// The timeout that is running, doubled at each retransmission.
     timeout: Duration,
     pub(super) token: Token,

@@ -300,6 +300,17 @@ impl<P: Copy + Eq + Hash + Ord> Endpoint<P> {
         self.transmit_empty(peer, Kind::Reset, message_id);
     }
 
+    /// Forgets everything about a peer, without an event: its exchanges, and what was received from it. For the end of a
+    /// device that rebooted.
+    pub fn forget(&mut self, peer: P) {
+        if let Some(held) = self.peers.remove(&peer) {
+            self.remembered -= held.received.len();
+            for exchange in &held.exchanges {
+                self.timers.stop(exchange.deadline, peer, exchange.serial);
+            }
+        }
+    }
+
     fn encode(&mut self, message: &Message) -> Vec<u8> {
         let mut datagram = self.spare_buffers.pop().unwrap_or_default();
         message.encode(&mut datagram);

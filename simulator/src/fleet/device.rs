@@ -1,0 +1,64 @@
+//! What is stored for one device, besides its timer and its CoAP exchanges.
+
+use lwm2m::time::Time;
+
+use super::objects::Written;
+
+/// Where a device stands with its registration.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(super) enum Phase {
+    /// Not switched on yet: its timer says when.
+    Off,
+    /// Waits for the end of a pause before it registers.
+    Unregistered,
+    /// Sent a Register.
+    Registering,
+    /// Its timer says when the next Update is due.
+    Registered,
+    /// Sent an Update.
+    Updating,
+}
+
+impl Phase {
+    /// The device believes to be registered.
+    pub(super) fn is_registered(self) -> bool {
+        matches!(self, Phase::Registered | Phase::Updating)
+    }
+}
+
+/// A device. Small, because there may be a million of them.
+pub(super) struct Device {
+    /// When its timer runs out.
+    pub(super) deadline: Time,
+    /// The path of its registration, `rd/4711`.
+    pub(super) location: Option<Box<str>>,
+    /// What servers wrote to it.
+    pub(super) written: Written,
+    /// The next message ID.
+    pub(super) message_id: u16,
+    /// Failures in a row.
+    pub(super) attempts: u8,
+    pub(super) phase: Phase,
+    /// True once it was registered.
+    pub(super) known: bool,
+}
+
+impl Device {
+    pub(super) fn new(first_message_id: u16) -> Self {
+        Device {
+            deadline: Time::ZERO,
+            location: None,
+            written: Written::default(),
+            message_id: first_message_id,
+            attempts: 0,
+            phase: Phase::Off,
+            known: false,
+        }
+    }
+
+    pub(super) fn draw_message_id(&mut self) -> u16 {
+        let id = self.message_id;
+        self.message_id = id.wrapping_add(1);
+        id
+    }
+}

@@ -1,0 +1,282 @@
+//! The virtual devices: thousands of LwM2M clients (OMA TS 1.1, Core and Transport) in one state machine without I/O.
+//!
+//! In: datagrams from the cluster and the time. Out: datagrams, [`history::Event`](crate::history::Event)s and the next
+//! deadline. A device is its index. Only what makes it differ from a fresh one is stored, so that a device at rest
+//! takes far less than 1 KiB; all devices share one CoAP endpoint, in which a device takes memory only while an
+//! exchange is open or a received request is remembered for de-duplication.
+
+mod address;
+mod config;
+mod device;
+mod objects;
+mod registration;
+mod request;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use lwm2m::coap::{
+    self, Code, Deduplication, Endpoint, FailureReason, Message, RequestId, Response, SendError, Statistics,
+    Token, option,
+};
+use lwm2m::time::Time;
+use rand::rngs::ChaCha8Rng;
+use rand::{RngExt, SeedableRng};
+
+pub use address::{MAX_DEVICES, address_of, device_at};
+pub use config::{EndpointPattern, FleetConfig, PatternError};
+use device::{Device, Phase};
+
+use crate::history::Event;
+
+/// What a device remembers for de-duplication, at most: with 247 s to remember, half a request per second.
+const REMEMBERED_PER_DEVICE: usize = 128;
+
+/// All virtual devices.
+pub struct Fleet {
+    config: FleetConfig,
+    devices: Vec<Device>,
+    endpoint: Endpoint<u32>,
+    /// One entry per device that waits for a time of its own: registration, update, end of a back-off.
+    timers: BTreeSet<(Time, u32)>,
+    /// Responses that go out in a message of their own, by the time at which they do.
+    delayed: BTreeMap<(Time, u64), (RequestId<u32>, Response)>,
+    next_delayed: u64,
+    events: VecDeque<Event>,
+    rng: ChaCha8Rng,
+    registered: u32,
+}
+
+impl Fleet {
+    /// A fleet whose first device registers at `start` and whose others follow at `register_rate`.
+    pub fn new(config: FleetConfig, start: Time, mut rng: ChaCha8Rng) -> Self {
+        let endpoint = Endpoint::new(
+            coap::Config {
+                response_timeout: config.parameters.max_transmit_wait(),
+                parameters: config.parameters.clone(),
+                limits: coap::Limits {
+                    remembered_per_peer: REMEMBERED_PER_DEVICE,
+                    remembered: usize::MAX,
+                    ..coap::Limits::default()
+                },
+                deduplication: Deduplication::Full,
+                known_critical: &[
+                    option::URI_HOST,
+                    option::URI_PORT,
+                    option::URI_PATH,
+                    option::URI_QUERY,
+                    option::ACCEPT,
+                ],
+            },
+            ChaCha8Rng::from_rng(&mut rng),
+        );
+        let births = (0..config.count).map(|device| (start + config.birth(device), device));
+        let timers: BTreeSet<_> = births.collect();
+        let mut devices: Vec<_> = (0..config.count).map(|_| Device::new(rng.random())).collect();
+        timers
+            .iter()
+            .for_each(|(at, device)| devices[*device as usize].deadline = *at);
+        Fleet {
+            config,
+            devices,
+            endpoint,
+            timers,
+            delayed: BTreeMap::new(),
+            next_delayed: 0,
+            events: VecDeque::new(),
+            rng,
+            registered: 0,
+        }
+    }
+
+    /// Takes a datagram that the cluster sent to `device`. One for a device that is not there is ignored.
+    pub fn handle_datagram(&mut self, now: Time, device: u32, datagram: &[u8]) {
+        // A device that has not been switched on yet does not hear.
+        if self
+            .devices
+            .get(device as usize)
+            .is_some_and(|one| one.phase != Phase::Off)
+        {
+            self.endpoint.handle_datagram(now, device, datagram);
+            self.handle_endpoint_events(now);
+        }
+    }
+
+    /// Does everything that is due.
+    pub fn handle_timeout(&mut self, now: Time) {
+        self.endpoint.handle_timeout(now);
+        self.handle_endpoint_events(now);
+        while let Some(entry) = self.delayed.first_entry().filter(|entry| entry.key().0 <= now) {
+            let (id, response) = entry.remove();
+            self.respond(now, id, response);
+        }
+        while let Some(&(at, device)) = self.timers.first()
+            && at <= now
+        {
+            self.timers.remove(&(at, device));
+            self.handle_device_timeout(now, device);
+        }
+    }
+
+    /// When [`Fleet::handle_timeout`] is due.
+    pub fn next_deadline(&self) -> Option<Time> {
+        let device = self.timers.first().map(|(at, _)| *at);
+        let delayed = self.delayed.first_key_value().map(|((at, _), _)| *at);
+        [device, delayed, self.endpoint.next_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// The next datagram to send to the cluster, and the device that it comes from.
+    pub fn poll_transmit(&mut self) -> Option<(u32, Vec<u8>)> {
+        self.endpoint.poll_transmit()
+    }
+
+    /// Takes a sent datagram's buffer back.
+    pub fn recycle(&mut self, buffer: Vec<u8>) {
+        self.endpoint.recycle(buffer);
+    }
+
+    /// The next thing that happened to a device.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// The endpoint client name of a device.
+    pub fn name_of(&self, device: u32) -> String {
+        self.config.endpoint.name(device)
+    }
+
+    /// How many devices believe to be registered.
+    pub fn registered(&self) -> u32 {
+        self.registered
+    }
+
+    /// What the devices' CoAP endpoint counted.
+    pub fn statistics(&self) -> &Statistics {
+        self.endpoint.statistics()
+    }
+
+    /// Switches a device off and on again: it forgets exchanges, registration and what it would recognise as a copy, and
+    /// registers at once. What was written to it stays.
+    pub fn reboot(&mut self, now: Time, device: u32) {
+        let Some(one) = self.devices.get_mut(device as usize) else {
+            return;
+        };
+        self.endpoint.forget(device);
+        self.delayed.retain(|_, (id, _)| id.peer != device);
+        one.message_id = self.rng.random();
+        one.attempts = 0;
+        self.enter(device, Phase::Unregistered);
+        self.set_deadline(device, now);
+    }
+
+    fn handle_endpoint_events(&mut self, now: Time) {
+        while let Some(event) = self.endpoint.poll_event() {
+            match event {
+                coap::Event::Request { id, message, .. } => self.handle_request(now, id, &message),
+                coap::Event::Response {
+                    peer,
+                    message,
+                    needs_ack,
+                    ..
+                } => {
+                    if needs_ack {
+                        self.endpoint.acknowledge_response(now, peer, message.message_id);
+                    }
+                    self.handle_response(now, peer, &message);
+                }
+                coap::Event::Failed { peer, reason, .. } => self.handle_failure(now, peer, reason),
+                coap::Event::Unmatched { peer, message } => self.reject_unmatched(peer, &message),
+                coap::Event::Acknowledged { .. } => {}
+            }
+        }
+    }
+
+    /// A device rejects a response that it did not ask for (RFC 7252, 4.2), and ignores everything else.
+    fn reject_unmatched(&mut self, device: u32, message: &Message) {
+        if message.kind == coap::Kind::Confirmable {
+            self.endpoint.reset(device, message.message_id);
+        }
+    }
+
+    fn handle_request(&mut self, now: Time, id: RequestId<u32>, message: &Message) {
+        let device = id.peer;
+        let one = &mut self.devices[device as usize];
+        let view = objects::View {
+            now,
+            device,
+            config: &self.config,
+            written: &mut one.written,
+        };
+        let done = request::execute(view, message);
+        self.events.push_back(Event::DeviceExecuted {
+            ep: self.config.endpoint.name(device),
+            kind: done.kind.to_owned(),
+            path: done.path,
+            message_id: message.message_id,
+            token: message.token.to_string(),
+            argument: done.argument,
+            code: done.response.code.to_string(),
+            value: done.value,
+        });
+        if done.update_registration && self.devices[device as usize].phase == Phase::Registered {
+            self.set_deadline(device, now);
+        }
+        if self.config.separate_responses > 0.0
+            && self.rng.random_bool(self.config.separate_responses.min(1.0))
+        {
+            self.endpoint.acknowledge(id);
+            let at = now + self.config.separate_delay;
+            self.delayed.insert((at, self.next_delayed), (id, done.response));
+            self.next_delayed += 1;
+        } else {
+            self.respond(now, id, done.response);
+        }
+    }
+
+    fn respond(&mut self, now: Time, id: RequestId<u32>, response: Response) {
+        let message_id = self.devices[id.peer as usize].draw_message_id();
+        let result = self.endpoint.respond(now, id, response, message_id);
+        if let Err(SendError::TooLong(_)) = result {
+            // Short, so it can only fail because nobody waits for it any more.
+            let _ = self
+                .endpoint
+                .respond(now, id, Response::of(Code::INTERNAL_SERVER_ERROR), message_id);
+        }
+    }
+
+    fn draw_token(&mut self, device: u32) -> Token {
+        let mut bytes = [0; 8];
+        bytes[..4].copy_from_slice(&device.to_be_bytes());
+        bytes[4..].copy_from_slice(&self.rng.random::<u32>().to_be_bytes());
+        Token::from(bytes)
+    }
+
+    /// Moves the device's timer.
+    fn set_deadline(&mut self, device: u32, at: Time) {
+        let one = &mut self.devices[device as usize];
+        self.timers.remove(&(one.deadline, device));
+        one.deadline = at;
+        self.timers.insert((at, device));
+    }
+
+    fn enter(&mut self, device: u32, phase: Phase) {
+        let one = &mut self.devices[device as usize];
+        let was = one.phase.is_registered();
+        one.phase = phase;
+        if !phase.is_registered() {
+            one.location = None;
+        }
+        self.registered = self.registered + u32::from(phase.is_registered()) - u32::from(was);
+    }
+
+    fn handle_failure(&mut self, now: Time, device: u32, reason: FailureReason) {
+        match reason {
+            FailureReason::Timeout | FailureReason::Reset => self.lose_registration(now, device, "silence"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

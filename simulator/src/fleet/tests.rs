@@ -1,0 +1,1 @@
+//! The fleet, with a hand-held clock.
