@@ -1,1 +1,3 @@
 //! The cluster server.
+
+pub mod northbound;

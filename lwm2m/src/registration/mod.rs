@@ -18,6 +18,8 @@ use crate::link::{self, Link};
 pub const DEFAULT_LIFETIME: u32 = 86_400;
 /// The longest endpoint name, in bytes.
 pub const MAX_ENDPOINT_BYTES: usize = 255;
+/// The longest path under which a device's objects may stand, in bytes; it goes into every request.
+pub const MAX_ROOT_BYTES: usize = 255;
 /// The first segment of every path of the interface.
 pub const REGISTRATION_PATH: &str = "rd";
 
