@@ -3,6 +3,7 @@
 pub mod backend;
 pub mod balancer;
 pub mod fleet;
+pub mod checker;
 pub mod history;
 pub mod load;
 pub mod network;

@@ -1,0 +1,380 @@
+//! What the checker remembers: one compact record per ticket, the ledgers of the devices, who spoke, who was up.
+//!
+//! In: the entries of a history, one after the other. The invariants look at the book before an entry is written into
+//! it, and once more at the end.
+
+use rustc_hash::FxHashMap;
+
+use super::Rules;
+use super::message::{Body, Message};
+use super::timeline::Timeline;
+use crate::history::{Entry, Event};
+
+/// The index of a ticket in the book.
+pub type TicketId = u32;
+/// The index of an endpoint in the book.
+pub type EndpointId = u32;
+
+/// How a ticket ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// The device answered.
+    Response {
+        /// True if it did what was asked.
+        success: bool,
+    },
+    /// An error, with its `sent` member.
+    Error {
+        /// `false` proves that no datagram left.
+        sent: Option<bool>,
+    },
+}
+
+/// A message about a ticket: where in the history, and when.
+#[derive(Copy, Clone, Debug, PartialEq)]
+pub struct Mark {
+    /// The number of the entry.
+    pub index: u64,
+    /// Microseconds since the start of the run.
+    pub at_us: u64,
+    /// The era it fell into: what an earlier era knew, a later one may have forgotten.
+    pub era: u32,
+}
+
+/// The terminal of a ticket.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Terminal {
+    /// Where it was heard.
+    pub mark: Mark,
+    /// What it was.
+    pub outcome: Outcome,
+    /// Equal for copies of it.
+    pub fingerprint: u64,
+}
+
+/// The executions of one changing request in the ledger of its device.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Executions {
+    /// How many.
+    pub count: u32,
+    /// The first one.
+    pub first: Mark,
+    /// Message ID and token of the first one.
+    pub exchange: (u16, Box<str>),
+}
+
+/// Everything about one ticket.
+#[derive(Clone, Debug)]
+pub struct Ticket {
+    pub endpoint: EndpointId,
+    pub name: Box<str>,
+    pub kind: Box<str>,
+    pub path: Box<str>,
+    pub argument: Option<Box<str>>,
+    pub repeatable: bool,
+    pub probe: bool,
+    pub timeout_us: u64,
+    pub intended_us: u64,
+    /// When the back end first tried to publish it.
+    pub first_sent_us: u64,
+    /// When it first succeeded.
+    pub first_published_us: Option<u64>,
+    /// When it last did before the cluster said anything: the arrival is not later than this and its way.
+    pub arrived_by_us: Option<u64>,
+    /// The last publication.
+    pub last_published_us: Option<u64>,
+    pub attempts: u32,
+    /// The first ack in this era.
+    pub ack: Option<Mark>,
+    /// The first ack was a copy: the original was missed.
+    pub ack_is_copy: bool,
+    /// The member that acked.
+    pub acked_by: Option<Box<str>>,
+    pub ack_copies: u32,
+    /// The first terminal in this era.
+    pub terminal: Option<Terminal>,
+    pub terminal_copies: u32,
+    pub executions: Option<Executions>,
+    /// The number of the era in which it was sent, acked or repeated last.
+    pub era: u32,
+    /// An era ended while it was open.
+    pub crossed_eras: bool,
+    next_of_same_name: Option<TicketId>,
+}
+
+impl Ticket {
+    /// True once nothing more is owed.
+    pub fn ended(&self) -> bool {
+        self.terminal.is_some()
+    }
+}
+
+/// All that is known so far.
+pub struct Book {
+    pub rules: Rules,
+    pub timeline: Timeline,
+    pub tickets: Vec<Ticket>,
+    pub endpoints: Vec<Box<str>>,
+    /// The number of the entry that is looked at.
+    pub index: u64,
+    /// The device executed a read and said so: the ledger covers reads.
+    pub ledger_has_reads: bool,
+    /// The device executed a changing request and said so.
+    pub ledger_has_changes: bool,
+    open: rustc_hash::FxHashSet<TicketId>,
+    by_name: FxHashMap<Box<str>, TicketId>,
+    by_endpoint_name: FxHashMap<Box<str>, EndpointId>,
+    by_argument: FxHashMap<(EndpointId, Box<str>), TicketId>,
+}
+
+impl Book {
+    pub fn new(rules: Rules) -> Self {
+        Book {
+            timeline: Timeline::new(&rules),
+            rules,
+            tickets: Vec::new(),
+            endpoints: Vec::new(),
+            index: 0,
+            ledger_has_reads: false,
+            ledger_has_changes: false,
+            open: Default::default(),
+            by_name: Default::default(),
+            by_endpoint_name: Default::default(),
+            by_argument: Default::default(),
+        }
+    }
+
+    pub fn endpoint(&self, name: &str) -> Option<EndpointId> {
+        self.by_endpoint_name.get(name).copied()
+    }
+
+    pub fn endpoint_name(&self, id: EndpointId) -> &str {
+        &self.endpoints[id as usize]
+    }
+
+    /// The ticket that a message is about, if it was ever sent.
+    pub fn find(&self, message: &Message<'_>) -> Option<TicketId> {
+        self.lookup(message.ep.as_deref(), &message.ticket)
+    }
+
+    /// The ticket of a device whose changing request carried this argument.
+    pub fn find_argument(&self, ep: &str, argument: &str) -> Option<TicketId> {
+        // A borrowed pair cannot be looked up in a map of owned ones.
+        self.by_argument
+            .get(&(self.endpoint(ep)?, argument.into()))
+            .copied()
+    }
+
+    fn lookup(&self, ep: Option<&str>, ticket: &str) -> Option<TicketId> {
+        let mut candidate = self.by_name.get(ticket).copied();
+        while let Some(id) = candidate {
+            let known = &self.tickets[id as usize];
+            if ep.is_none_or(|ep| ep == self.endpoint_name(known.endpoint)) {
+                return Some(id);
+            }
+            candidate = known.next_of_same_name;
+        }
+        None
+    }
+
+    pub fn ticket(&self, id: TicketId) -> &Ticket {
+        &self.tickets[id as usize]
+    }
+
+    /// Writes an entry into the book.
+    pub fn record(&mut self, entry: &Entry, message: Option<&Message<'_>>) {
+        let mark = Mark {
+            index: self.index,
+            at_us: entry.at_us,
+            era: self.timeline.era(),
+        };
+        self.timeline.record(entry);
+        match &entry.event {
+            Event::Sent { .. } => self.record_sent(entry),
+            Event::Heard { .. } => {
+                if let Some(message) = message {
+                    self.record_heard(mark, message);
+                }
+            }
+            Event::DeviceExecuted { .. } => self.record_executed(mark, &entry.event),
+            Event::Era { .. } => self.record_era(),
+            _ => {}
+        }
+        self.index += 1;
+    }
+
+    fn intern(&mut self, ep: &str) -> EndpointId {
+        if let Some(id) = self.by_endpoint_name.get(ep) {
+            return *id;
+        }
+        let id = self.endpoints.len() as EndpointId;
+        self.endpoints.push(ep.into());
+        self.by_endpoint_name.insert(ep.into(), id);
+        id
+    }
+
+    fn record_sent(&mut self, entry: &Entry) {
+        let Event::Sent {
+            ep,
+            ticket,
+            timeout_ms,
+            published,
+            ..
+        } = &entry.event
+        else {
+            return;
+        };
+        let id = match self.lookup(Some(ep), ticket) {
+            Some(id) => id,
+            None => self.open_ticket(entry, ep, ticket, timeout_ms.saturating_mul(1000)),
+        };
+        let era = self.timeline.era();
+        let known = &mut self.tickets[id as usize];
+        known.attempts += 1;
+        known.era = era;
+        if *published {
+            known.first_published_us.get_or_insert(entry.at_us);
+            known.last_published_us = Some(entry.at_us);
+            if known.ack.is_none() && known.terminal.is_none() {
+                known.arrived_by_us = Some(entry.at_us);
+            }
+        }
+    }
+
+    fn open_ticket(&mut self, entry: &Entry, ep: &str, name: &str, timeout_us: u64) -> TicketId {
+        let Event::Sent {
+            kind,
+            path,
+            repeatable,
+            argument,
+            intended_us,
+            probe,
+            ..
+        } = &entry.event
+        else {
+            unreachable!("only Sent opens a ticket")
+        };
+        let endpoint = self.intern(ep);
+        let id = self.tickets.len() as TicketId;
+        if let Some(argument) = argument {
+            self.by_argument.insert((endpoint, argument.as_str().into()), id);
+        }
+        self.tickets.push(Ticket {
+            endpoint,
+            name: name.into(),
+            kind: kind.as_str().into(),
+            path: path.as_str().into(),
+            argument: argument.as_deref().map(Into::into),
+            repeatable: *repeatable,
+            probe: *probe,
+            timeout_us,
+            intended_us: *intended_us,
+            first_sent_us: entry.at_us,
+            first_published_us: None,
+            arrived_by_us: None,
+            last_published_us: None,
+            attempts: 0,
+            ack: None,
+            ack_is_copy: false,
+            acked_by: None,
+            ack_copies: 0,
+            terminal: None,
+            terminal_copies: 0,
+            executions: None,
+            era: self.timeline.era(),
+            crossed_eras: false,
+            next_of_same_name: self.by_name.get(name).copied(),
+        });
+        self.by_name.insert(name.into(), id);
+        self.open.insert(id);
+        id
+    }
+
+    fn record_heard(&mut self, mark: Mark, message: &Message<'_>) {
+        let Some(id) = self.find(message) else { return };
+        let known = &mut self.tickets[id as usize];
+        let terminal = match &message.body {
+            Body::Ack => {
+                if message.again {
+                    known.ack_copies += 1;
+                }
+                if known.ack.is_none() {
+                    known.ack = Some(mark);
+                    known.ack_is_copy = message.again;
+                    known.acked_by = message.by.as_ref().map(|by| by.to_string().into());
+                }
+                return;
+            }
+            Body::Response(response) => (
+                Outcome::Response {
+                    success: response.success(),
+                },
+                response.fingerprint,
+            ),
+            Body::Error(error) => (Outcome::Error { sent: error.sent }, error.fingerprint()),
+            Body::Notification | Body::End => return,
+        };
+        if message.again {
+            known.terminal_copies += 1;
+        }
+        if known.terminal.is_none() {
+            known.terminal = Some(Terminal {
+                mark,
+                outcome: terminal.0,
+                fingerprint: terminal.1,
+            });
+            self.open.remove(&id);
+        }
+    }
+
+    fn record_executed(&mut self, mark: Mark, event: &Event) {
+        let Event::DeviceExecuted {
+            ep,
+            kind,
+            message_id,
+            token,
+            argument,
+            ..
+        } = event
+        else {
+            return;
+        };
+        self.ledger_has_reads |= kind == "read";
+        let Some(argument) = argument else { return };
+        self.ledger_has_changes = true;
+        let Some(id) = self.find_argument(ep, argument) else {
+            return;
+        };
+        match &mut self.tickets[id as usize].executions {
+            Some(executions) => executions.count += 1,
+            none => {
+                let exchange = (*message_id, token.as_str().into());
+                *none = Some(Executions {
+                    count: 1,
+                    first: mark,
+                    exchange,
+                });
+            }
+        }
+    }
+
+    /// The broker forgot: what was open then is owed nothing by the old era, and begins anew in the next.
+    fn record_era(&mut self) {
+        if self.timeline.era() <= 1 {
+            return;
+        }
+        for id in &self.open {
+            let known = &mut self.tickets[*id as usize];
+            known.crossed_eras = true;
+            known.ack = None;
+            known.acked_by = None;
+            known.ack_copies = 0;
+        }
+    }
+}
+
+impl std::fmt::Display for super::message::Speaker<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}#{}", self.id, self.incarnation)
+    }
+}

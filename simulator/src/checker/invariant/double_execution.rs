@@ -1,0 +1,50 @@
+//! At most once on the device (rule 4): a request of a kind that may not be repeated is executed once; one of another
+//! kind is sent again with the same message ID and token for as long as a device remembers them, so the device does not
+//! execute it in a second exchange either.
+
+use super::Invariant;
+use crate::checker::book::Book;
+use crate::checker::message::Message;
+use crate::checker::{Breach, Found};
+use crate::history::{Entry, Event};
+
+/// EXCHANGE_LIFETIME (RFC 7252, 4.8.2): after it a repeatable request gets a fresh exchange.
+const EXCHANGE_LIFETIME_US: u64 = 247_000_000;
+
+pub struct DoubleExecution;
+
+impl Invariant for DoubleExecution {
+    fn observe(&mut self, entry: &Entry, _: Option<&Message<'_>>, book: &Book, found: &mut Found) {
+        let Event::DeviceExecuted {
+            ep,
+            message_id,
+            token,
+            argument: Some(argument),
+            ..
+        } = &entry.event
+        else {
+            return;
+        };
+        let Some(ticket) = book.find_argument(ep, argument).map(|id| book.ticket(id)) else {
+            return;
+        };
+        let Some(executions) = &ticket.executions else {
+            return;
+        };
+        if executions.first.era != book.timeline.era() {
+            return;
+        }
+        let (first_id, first_token) = &executions.exchange;
+        let same_exchange = first_id == message_id && **first_token == **token;
+        let soon = entry.at_us.saturating_sub(executions.first.at_us) < EXCHANGE_LIFETIME_US;
+        if !ticket.repeatable || (soon && !same_exchange) {
+            found.about(Breach::DoubleExecution, entry.at_us, book, ticket, || {
+                format!(
+                    "executed {} times; the first exchange was message ID {first_id} token {first_token}, this one \
+                     {message_id} {token}",
+                    executions.count + 1
+                )
+            });
+        }
+    }
+}

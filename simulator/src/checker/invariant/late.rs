@@ -1,0 +1,37 @@
+//! A request ends within its timeout and F (rule 1), counted from the last publication before the cluster first spoke
+//! of it: the arrival cannot be later than that one's.
+
+use super::Invariant;
+use crate::checker::book::Book;
+use crate::checker::message::{Body, Message};
+use crate::checker::{Breach, Found};
+use crate::history::Entry;
+
+pub struct Late;
+
+impl Invariant for Late {
+    fn observe(&mut self, entry: &Entry, message: Option<&Message<'_>>, book: &Book, found: &mut Found) {
+        let Some(message) = message else { return };
+        if message.again || !matches!(message.body, Body::Response(_) | Body::Error(_)) {
+            return;
+        }
+        let Some(ticket) = book.find(message).map(|id| book.ticket(id)) else {
+            return;
+        };
+        let Some(arrived) = ticket.arrived_by_us else {
+            return;
+        };
+        let due = arrived
+            .saturating_add(ticket.timeout_us)
+            .saturating_add(book.rules.bound_us);
+        if entry.at_us > due && !ticket.ended() && !ticket.crossed_eras {
+            found.about(Breach::Late, entry.at_us, book, ticket, || {
+                let after = (entry.at_us - due) as f64 / 1e6;
+                format!(
+                    "the outcome came {after:.3} s after timeout ({} ms) and F",
+                    ticket.timeout_us / 1000
+                )
+            });
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! One invariant of the ticket contract per file.
+
+mod double_ack;
+mod double_execution;
+mod double_terminal;
+mod late;
+mod lost;
+mod no_ack;
+mod no_terminal;
+mod orphan;
+mod out_of_order;
+mod terminal_before_ack;
+mod two_voices;
+mod wrong_value;
+
+use super::Found;
+use super::book::Book;
+use super::message::Message;
+use crate::history::Entry;
+
+/// A rule that a history keeps or breaks.
+pub trait Invariant {
+    /// Looks at an entry; the book does not hold it yet. `message` is what a `Heard` entry says.
+    fn observe(&mut self, _entry: &Entry, _message: Option<&Message<'_>>, _book: &Book, _found: &mut Found) {}
+
+    /// Looks at the whole when the history is at its end.
+    fn finish(&mut self, _book: &Book, _found: &mut Found) {}
+}
+
+/// All of them.
+pub fn all() -> Vec<Box<dyn Invariant>> {
+    vec![
+        Box::new(lost::Lost),
+        Box::new(no_terminal::NoTerminal),
+        Box::new(no_ack::NoAck),
+        Box::new(double_ack::DoubleAck),
+        Box::new(double_terminal::DoubleTerminal),
+        Box::new(terminal_before_ack::TerminalBeforeAck),
+        Box::new(two_voices::TwoVoices::default()),
+        Box::new(orphan::Orphan),
+        Box::new(double_execution::DoubleExecution),
+        Box::new(out_of_order::OutOfOrder),
+        Box::new(wrong_value::WrongValue::default()),
+        Box::new(late::Late),
+    ]
+}

@@ -1,0 +1,40 @@
+//! A stored request ends (rule 1): by its timeout and F, at the latest when the drain of the run is over.
+
+use super::Invariant;
+use crate::checker::book::Book;
+use crate::checker::{Breach, Found};
+
+pub struct NoTerminal;
+
+impl Invariant for NoTerminal {
+    fn finish(&mut self, book: &Book, found: &mut Found) {
+        let end = book.timeline.end_us();
+        for ticket in book
+            .tickets
+            .iter()
+            .filter(|ticket| ticket.ack.is_some() && !ticket.ended())
+        {
+            let arrived = ticket.arrived_by_us.unwrap_or(ticket.first_sent_us);
+            let due = arrived
+                .saturating_add(ticket.timeout_us)
+                .saturating_add(book.rules.bound_us);
+            if book.timeline.may_have_missed(ticket.first_sent_us, end)
+                || (end < due && !book.timeline.drained())
+            {
+                found.judgement.open += 1;
+                continue;
+            }
+            found.about(Breach::NoTerminal, end, book, ticket, || {
+                format!(
+                    "acked, and no outcome until {:.3} s; it was due at {:.3} s",
+                    seconds(end),
+                    seconds(due)
+                )
+            });
+        }
+    }
+}
+
+fn seconds(micros: u64) -> f64 {
+    micros as f64 / 1e6
+}

@@ -1,0 +1,126 @@
+//! What the cluster says of a device is what the device said.
+//!
+//! - The value of a read is one that the device returned for that path after the ticket was sent (its ledger says so).
+//! - `/3/0/2`, the serial number, is the endpoint name on every virtual device.
+//! - A change that succeeded is in the ledger.
+//! - What ended with `"sent":false` is not.
+
+use rustc_hash::FxHashMap;
+
+use super::Invariant;
+use crate::checker::book::{Book, Outcome, Ticket};
+use crate::checker::message::{Body, Message, Response};
+use crate::checker::{Breach, Found};
+use crate::history::{Entry, Event};
+
+/// Serial Number of Device (LwM2M core TS, Annex E.4).
+const SERIAL_NUMBER: &str = "/3/0/2";
+
+#[derive(Default)]
+pub struct WrongValue {
+    /// Per endpoint and path: the values that the device returned, and when last.
+    returned: FxHashMap<String, FxHashMap<String, Vec<(String, u64)>>>,
+}
+
+impl Invariant for WrongValue {
+    fn observe(&mut self, entry: &Entry, message: Option<&Message<'_>>, book: &Book, found: &mut Found) {
+        if let Event::DeviceExecuted {
+            ep,
+            argument,
+            path,
+            value,
+            ..
+        } = &entry.event
+        {
+            if let Some(value) = value {
+                self.note(ep, path, value, entry.at_us);
+            }
+            executed_though_not_sent(entry, ep, argument.as_deref(), book, found);
+        }
+        let Some(message) = message else { return };
+        let Some(ticket) = book.find(message).map(|id| book.ticket(id)) else {
+            return;
+        };
+        let wrong = match &message.body {
+            Body::Response(response) if &*ticket.kind == "read" => self.wrong_read(response, ticket, book),
+            Body::Response(response) => wrong_success(response, ticket, book),
+            Body::Error(error) if error.sent == Some(false) && ticket.executions.is_some() => {
+                Some("\"sent\":false, but the device has executed it".into())
+            }
+            _ => None,
+        };
+        if let Some(wrong) = wrong {
+            found.about(Breach::WrongValue, entry.at_us, book, ticket, || wrong);
+        }
+    }
+}
+
+impl WrongValue {
+    fn note(&mut self, ep: &str, path: &str, value: &str, at_us: u64) {
+        if !self.returned.contains_key(ep) {
+            self.returned.insert(ep.into(), FxHashMap::default());
+        }
+        let Some(paths) = self.returned.get_mut(ep) else {
+            return;
+        };
+        let values = paths.entry(path.into()).or_default();
+        match values.iter_mut().find(|(known, _)| known == value) {
+            Some((_, last)) => *last = at_us,
+            None => values.push((value.into(), at_us)),
+        }
+    }
+
+    fn wrong_read(&self, response: &Response, ticket: &Ticket, book: &Book) -> Option<String> {
+        let (kind, value) = response.value.as_ref()?;
+        let ep = book.endpoint_name(ticket.endpoint);
+        if &*ticket.path == SERIAL_NUMBER && value != ep {
+            return Some(format!("the serial number \"{value}\" is not that of {ep}"));
+        }
+        let comparable =
+            ["string", "integer", "unsigned", "float", "boolean", "objlnk"].contains(&kind.as_str());
+        if !book.ledger_has_reads || !comparable {
+            return None;
+        }
+        let returned = self.returned.get(ep).and_then(|paths| paths.get(&*ticket.path));
+        let since = ticket.first_sent_us;
+        let mut recent = returned.into_iter().flatten().filter(|(_, last)| *last >= since);
+        if recent.any(|(known, _)| same(known, value)) {
+            return None;
+        }
+        Some(format!(
+            "the value \"{value}\", which the device did not return for {} since it was asked",
+            ticket.path
+        ))
+    }
+}
+
+/// Equal as text, as numbers or as truth values: the ledger has the device's own text.
+fn same(ledger: &str, heard: &str) -> bool {
+    let number = |text: &str| match text {
+        "true" => Some(1.0),
+        "false" => Some(0.0),
+        text => text.parse::<f64>().ok(),
+    };
+    ledger == heard || matches!((number(ledger), number(heard)), (Some(a), Some(b)) if a == b)
+}
+
+fn wrong_success(response: &Response, ticket: &Ticket, book: &Book) -> Option<String> {
+    let claimed = response.success() && ticket.argument.is_some();
+    (claimed && book.ledger_has_changes && ticket.executions.is_none())
+        .then(|| format!("answered {}, but the device has not executed it", response.code))
+}
+
+fn executed_though_not_sent(entry: &Entry, ep: &str, argument: Option<&str>, book: &Book, found: &mut Found) {
+    let Some(ticket) = argument
+        .and_then(|argument| book.find_argument(ep, argument))
+        .map(|id| book.ticket(id))
+    else {
+        return;
+    };
+    let outcome = ticket.terminal.as_ref().map(|terminal| &terminal.outcome);
+    if let Some(Outcome::Error { sent: Some(false) }) = outcome {
+        found.about(Breach::WrongValue, entry.at_us, book, ticket, || {
+            "executed after it had ended with \"sent\":false".into()
+        });
+    }
+}

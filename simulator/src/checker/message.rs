@@ -1,0 +1,183 @@
+//! What a message on the response channel says, as far as the contract is concerned.
+//!
+//! In: the text as heard, in either dialect of the northbound interface. Out: a [`Message`].
+
+use std::borrow::Cow;
+use std::hash::{Hash, Hasher};
+
+use rustc_hash::FxHasher;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::Value as Json;
+
+/// A message that names a ticket.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Message<'a> {
+    /// The endpoint; the `leshan` dialect does not say it.
+    pub ep: Option<Cow<'a, str>>,
+    /// The ticket.
+    pub ticket: Cow<'a, str>,
+    /// The instance and its incarnation; the `leshan` dialect does not say it.
+    pub by: Option<Speaker<'a>>,
+    /// A copy that a repeat brought.
+    pub again: bool,
+    /// What it says.
+    pub body: Body,
+}
+
+/// `A#3`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Speaker<'a> {
+    /// The instance id.
+    pub id: Cow<'a, str>,
+    /// Which life of it.
+    pub incarnation: u64,
+}
+
+/// The five things that a message can be.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Body {
+    /// Stored in the cluster.
+    Ack,
+    /// The device's answer.
+    Response(Response),
+    /// An error.
+    Error(ErrorBody),
+    /// A value of an observation.
+    Notification,
+    /// The end of an observation.
+    End,
+}
+
+/// The device's answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Response {
+    /// `CONTENT`, `CHANGED`, `NOT_FOUND` …
+    pub code: String,
+    /// The value of a single resource, as text, with its type.
+    pub value: Option<(String, String)>,
+    /// Equal for equal answers.
+    pub fingerprint: u64,
+}
+
+/// An error.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ErrorBody {
+    /// `TIMEOUT`, `OUTCOME_UNKNOWN` …
+    pub code: String,
+    /// Only after an ack: whether a datagram may have left.
+    pub sent: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct Raw<'a> {
+    #[serde(borrow)]
+    ep: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    ticket: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    by: Option<Cow<'a, str>>,
+    #[serde(default)]
+    ack: bool,
+    #[serde(default)]
+    again: bool,
+    #[serde(alias = "rep")]
+    resp: Option<Json>,
+    err: Option<RawError>,
+    notify: Option<IgnoredAny>,
+    end: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct RawError {
+    #[serde(default)]
+    code: String,
+    sent: Option<bool>,
+}
+
+impl Message<'_> {
+    /// Reads a message; the error says what is wrong with it.
+    pub fn parse(text: &str) -> Result<Message<'_>, String> {
+        let raw: Raw<'_> = serde_json::from_str(text).map_err(|error| format!("unreadable: {error}"))?;
+        let body = match raw {
+            Raw { ack: true, .. } => Body::Ack,
+            Raw { resp: Some(resp), .. } => Body::Response(Response::read(&resp)),
+            Raw {
+                err: Some(RawError { code, sent }),
+                ..
+            } => Body::Error(ErrorBody { code, sent }),
+            Raw { notify: Some(_), .. } => Body::Notification,
+            Raw { end: Some(_), .. } => Body::End,
+            _ => return Err("neither ack, resp, err, notify nor end".into()),
+        };
+        let by = match raw.by {
+            None => None,
+            Some(by) => Some(Speaker::parse(by).ok_or("`by` is not of the form ID#INCARNATION")?),
+        };
+        let ticket = raw.ticket.ok_or("without a ticket")?;
+        Ok(Message {
+            ep: raw.ep,
+            ticket,
+            by,
+            again: raw.again,
+            body,
+        })
+    }
+}
+
+impl<'a> Speaker<'a> {
+    fn parse(by: Cow<'a, str>) -> Option<Speaker<'a>> {
+        let (id, incarnation) = by.rsplit_once('#')?;
+        let incarnation = incarnation.parse().ok()?;
+        let length = id.len();
+        let id = match by {
+            Cow::Borrowed(by) => Cow::Borrowed(&by[..length]),
+            Cow::Owned(mut by) => {
+                by.truncate(length);
+                Cow::Owned(by)
+            }
+        };
+        Some(Speaker { id, incarnation })
+    }
+}
+
+impl Response {
+    fn read(resp: &Json) -> Response {
+        let code = resp["code"].as_str().unwrap_or_default().to_string();
+        let node = if resp["node"].is_null() {
+            &resp["content"]
+        } else {
+            &resp["node"]
+        };
+        let value = match &node["value"] {
+            Json::Null | Json::Array(_) | Json::Object(_) => None,
+            Json::String(text) => Some(text.clone()),
+            other => Some(other.to_string()),
+        };
+        let kind = node["type"].as_str().unwrap_or_default().to_ascii_lowercase();
+        let mut hasher = FxHasher::default();
+        resp.to_string().hash(&mut hasher);
+        Response {
+            code,
+            value: value.map(|value| (kind, value)),
+            fingerprint: hasher.finish(),
+        }
+    }
+
+    /// True if the device did what was asked.
+    pub fn success(&self) -> bool {
+        matches!(
+            self.code.as_str(),
+            "CONTENT" | "CHANGED" | "CREATED" | "DELETED" | "VALID"
+        )
+    }
+}
+
+impl ErrorBody {
+    /// Equal for equal errors.
+    pub fn fingerprint(&self) -> u64 {
+        let mut hasher = FxHasher::default();
+        (&self.code, self.sent).hash(&mut hasher);
+        hasher.finish()
+    }
+}

@@ -1,0 +1,276 @@
+//! Judges a history against the ticket contract of the northbound interface.
+//!
+//! In: the entries of a history in their order, by [`Checker::observe`]. Out: a [`Judgement`]: how often each rule was
+//! broken, with counter-examples. Each invariant has its own file in `invariant/`; the registration events theirs in
+//! `registration.rs`. A correct cluster is never accused: where a history leaves room for a lawful explanation (the
+//! back end was disconnected, every instance that heard a request died), nothing is counted.
+
+mod book;
+mod invariant;
+mod message;
+mod registration;
+mod story;
+mod timeline;
+
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+
+use crate::history::{Entry, Event};
+use crate::scenario::Scenario;
+
+pub use book::{Outcome, Ticket};
+pub use message::{Body, ErrorBody, Message, Response, Speaker};
+pub use story::tell_stories;
+
+use book::Book;
+use invariant::Invariant;
+
+/// Counter-examples kept per rule: enough to see a pattern, few enough to read.
+const EXAMPLES_PER_BREACH: usize = 5;
+
+/// The ways in which the contract can be broken, named as in report.json.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Breach {
+    /// Never answered, though an instance that received it stayed.
+    Lost,
+    /// Stored, and never ended.
+    NoTerminal,
+    /// A response without an ack before it.
+    NoAck,
+    /// A second ack that is no copy brought by a repeat.
+    DoubleAck,
+    /// A second outcome.
+    DoubleTerminal,
+    /// The ack came after the outcome.
+    TerminalBeforeAck,
+    /// A superseded incarnation spoke, or two members acked the same ticket.
+    TwoVoices,
+    /// A message about a ticket that nobody sent, or an execution of a request that nobody made.
+    Orphan,
+    /// The device executed a request again that may reach it once, or in another exchange.
+    DoubleExecution,
+    /// The device executed requests in another order than that of their acks.
+    OutOfOrder,
+    /// The cluster said something that the ledger of the device contradicts: a value that the device never returned,
+    /// a success that it never performed, `"sent":false` for what it executed.
+    WrongValue,
+    /// The outcome came after the timeout and F.
+    Late,
+    /// A registration event out of sequence.
+    Event,
+}
+
+impl Breach {
+    /// All that are about tickets, in the order of report.json.
+    pub const TICKETS: [Breach; 12] = [
+        Breach::Lost,
+        Breach::NoTerminal,
+        Breach::NoAck,
+        Breach::DoubleAck,
+        Breach::DoubleTerminal,
+        Breach::TerminalBeforeAck,
+        Breach::TwoVoices,
+        Breach::Orphan,
+        Breach::DoubleExecution,
+        Breach::OutOfOrder,
+        Breach::WrongValue,
+        Breach::Late,
+    ];
+
+    /// As in report.json.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Breach::Lost => "lost",
+            Breach::NoTerminal => "no_terminal",
+            Breach::NoAck => "no_ack",
+            Breach::DoubleAck => "double_ack",
+            Breach::DoubleTerminal => "double_terminal",
+            Breach::TerminalBeforeAck => "terminal_before_ack",
+            Breach::TwoVoices => "two_voices",
+            Breach::Orphan => "orphan",
+            Breach::DoubleExecution => "double_execution",
+            Breach::OutOfOrder => "out_of_order",
+            Breach::WrongValue => "wrong_value",
+            Breach::Late => "late",
+            Breach::Event => "event",
+        }
+    }
+}
+
+/// The times that the contract refers to.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// F in microseconds.
+    pub bound_us: u64,
+    /// The lease in microseconds.
+    pub lease_us: u64,
+}
+
+impl Rules {
+    /// Those of a scenario.
+    pub fn of(scenario: &Scenario) -> Rules {
+        let micros = |duration: std::time::Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        Rules {
+            bound_us: micros(scenario.failover_bound()),
+            lease_us: micros(scenario.cluster.lease),
+        }
+    }
+}
+
+/// One counter-example.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Violation {
+    /// The rule.
+    pub breach: Breach,
+    /// When it was seen, microseconds since the start of the run.
+    pub at_us: u64,
+    /// The endpoint, empty if the message named none.
+    pub ep: String,
+    /// The ticket, empty for registration events.
+    pub ticket: String,
+    /// What is wrong, in a sentence.
+    pub explanation: String,
+    /// Every entry about the ticket (or the endpoint's registration), in order; filled by [`tell_stories`].
+    pub story: Vec<Entry>,
+}
+
+/// What a history amounts to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Judgement {
+    /// How often each rule was broken.
+    pub counts: std::collections::BTreeMap<Breach, u64>,
+    /// The first counter-examples of each.
+    pub violations: Vec<Violation>,
+    /// Tickets that were open when the broker forgot, and never ended.
+    pub lost_with_broker: u64,
+    /// Tickets that were open when the run was interrupted, within their time.
+    pub open: u64,
+    /// Copies of acks and outcomes that repeats brought.
+    pub repeat_copies: u64,
+    /// Registration events that the back end did not see while it was disconnected.
+    pub event_gaps: u64,
+}
+
+impl Judgement {
+    /// How often a rule was broken.
+    pub fn count(&self, breach: Breach) -> u64 {
+        self.counts.get(&breach).copied().unwrap_or(0)
+    }
+
+    /// All broken rules about tickets.
+    pub fn ticket_violations(&self) -> u64 {
+        Breach::TICKETS.iter().map(|breach| self.count(*breach)).sum()
+    }
+}
+
+/// Where invariants put what they find.
+#[derive(Default)]
+pub struct Found {
+    judgement: Judgement,
+}
+
+impl Found {
+    fn add(
+        &mut self,
+        breach: Breach,
+        at_us: u64,
+        ep: &str,
+        ticket: &str,
+        explanation: impl FnOnce() -> String,
+    ) {
+        let count = self.judgement.counts.entry(breach).or_default();
+        *count += 1;
+        if *count <= EXAMPLES_PER_BREACH as u64 {
+            self.judgement.violations.push(Violation {
+                breach,
+                at_us,
+                ep: ep.into(),
+                ticket: ticket.into(),
+                explanation: explanation(),
+                story: Vec::new(),
+            });
+        }
+    }
+
+    fn about(
+        &mut self,
+        breach: Breach,
+        at_us: u64,
+        book: &Book,
+        ticket: &Ticket,
+        explanation: impl FnOnce() -> String,
+    ) {
+        self.add(
+            breach,
+            at_us,
+            book.endpoint_name(ticket.endpoint),
+            &ticket.name,
+            explanation,
+        );
+    }
+}
+
+/// Judges a history while it is read.
+pub struct Checker {
+    book: Book,
+    invariants: Vec<Box<dyn Invariant>>,
+    registrations: registration::Registrations,
+    found: Found,
+}
+
+impl Checker {
+    /// A checker that has seen nothing.
+    pub fn new(rules: Rules) -> Self {
+        Checker {
+            book: Book::new(rules),
+            invariants: invariant::all(),
+            registrations: registration::Registrations::default(),
+            found: Found::default(),
+        }
+    }
+
+    /// Takes the next entry.
+    pub fn observe(&mut self, entry: &Entry) {
+        let parsed = match &entry.event {
+            Event::Heard { message } => Some(Message::parse(message)),
+            _ => None,
+        };
+        let message = match &parsed {
+            Some(Err(why)) => {
+                self.found.add(Breach::Orphan, entry.at_us, "", "", || {
+                    format!("a message about no ticket: {why}")
+                });
+                None
+            }
+            Some(Ok(message)) => Some(message),
+            None => None,
+        };
+        for invariant in &mut self.invariants {
+            invariant.observe(entry, message, &self.book, &mut self.found);
+        }
+        self.registrations
+            .observe(entry, &self.book.timeline, &mut self.found);
+        self.book.record(entry, message);
+    }
+
+    /// The tickets so far, in the order in which they were first sent.
+    pub fn tickets(&self) -> &[Ticket] {
+        &self.book.tickets
+    }
+
+    /// The end of the history.
+    pub fn finish(mut self) -> Judgement {
+        for invariant in &mut self.invariants {
+            invariant.finish(&self.book, &mut self.found);
+        }
+        let mut judgement = self.found.judgement;
+        let copies = |ticket: &Ticket| u64::from(ticket.ack_copies) + u64::from(ticket.terminal_copies);
+        judgement.repeat_copies = self.book.tickets.iter().map(copies).sum();
+        judgement.event_gaps = self.registrations.gaps;
+        judgement.violations.sort_by_key(|violation| violation.at_us);
+        judgement
+    }
+}

@@ -1,0 +1,136 @@
+//! Registration events: per endpoint gapless in `rev` as published, `REG_NEW` only after a `REG_DEL`, nothing between a
+//! `REG_DEL` and the next `REG_NEW`, `REG_UP` and `REG_DEL` only for the registration in force.
+
+use rustc_hash::FxHashMap;
+use serde::Deserialize;
+
+use super::timeline::Timeline;
+use super::{Breach, Found};
+use crate::history::{Entry, Event, RegistrationChannel};
+
+/// EXCHANGE_LIFETIME (RFC 7252, 4.8.2): so long the tombstone of an endpoint keeps its `rev`.
+const TOMBSTONE_US: u64 = 247_000_000;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Registration {
+    ep: String,
+    reg_id: String,
+    rev: Option<u64>,
+    reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Update {
+    reg_updated: Registration,
+}
+
+/// What was last said about an endpoint.
+struct Last {
+    at_us: u64,
+    rev: Option<u64>,
+    /// The registration in force; none after `REG_DEL`.
+    registration: Option<String>,
+}
+
+/// The registration events so far.
+#[derive(Default)]
+pub struct Registrations {
+    last: FxHashMap<String, Last>,
+    /// Events that were missed while the back end was disconnected.
+    pub gaps: u64,
+}
+
+/// The endpoint that a registration event is about.
+pub fn endpoint_of(message: &str) -> Option<String> {
+    let update = serde_json::from_str::<Update>(message).map(|update| update.reg_updated);
+    update
+        .or_else(|_| serde_json::from_str(message))
+        .ok()
+        .map(|registration: Registration| registration.ep)
+}
+
+impl Registrations {
+    /// Judges the next entry; others than registration events and eras pass by.
+    pub fn observe(&mut self, entry: &Entry, timeline: &Timeline, found: &mut Found) {
+        match &entry.event {
+            Event::Era { .. } => self.last.clear(),
+            Event::Registration { channel, message } => {
+                let parsed = match channel {
+                    RegistrationChannel::Up => {
+                        serde_json::from_str::<Update>(message).map(|update| update.reg_updated)
+                    }
+                    _ => serde_json::from_str(message),
+                };
+                match parsed {
+                    Ok(registration) => self.judge(entry.at_us, *channel, registration, timeline, found),
+                    Err(error) => found.add(Breach::Event, entry.at_us, "", "", || {
+                        format!("unreadable: {error}")
+                    }),
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn judge(
+        &mut self,
+        at_us: u64,
+        channel: RegistrationChannel,
+        new: Registration,
+        timeline: &Timeline,
+        found: &mut Found,
+    ) {
+        if let Some(last) = self.last.get(&new.ep) {
+            if timeline.may_have_missed(last.at_us, at_us) {
+                if let (Some(before), Some(now)) = (last.rev, new.rev) {
+                    self.gaps += now.saturating_sub(before + 1);
+                }
+            } else if let Some(wrong) =
+                wrong_rev(last, new.rev, at_us).or_else(|| wrong_sequence(last, channel, &new))
+            {
+                found.add(Breach::Event, at_us, &new.ep, "", || wrong);
+            }
+        }
+        let registration = (channel != RegistrationChannel::Del).then_some(new.reg_id);
+        self.last.insert(
+            new.ep,
+            Last {
+                at_us,
+                rev: new.rev,
+                registration,
+            },
+        );
+    }
+}
+
+fn wrong_rev(last: &Last, rev: Option<u64>, at_us: u64) -> Option<String> {
+    let (before, now) = (last.rev?, rev?);
+    let forgotten = last.registration.is_none() && at_us.saturating_sub(last.at_us) >= TOMBSTONE_US;
+    if now == before + 1 || (forgotten && now == 1) {
+        return None;
+    }
+    Some(format!("rev {now} after rev {before}: expected {}", before + 1))
+}
+
+fn wrong_sequence(last: &Last, channel: RegistrationChannel, new: &Registration) -> Option<String> {
+    let id = &new.reg_id;
+    match (channel, &last.registration) {
+        (RegistrationChannel::New, Some(old)) => Some(format!(
+            "REG_NEW {id} while {old} is in force: expected REG_DEL (replaced) before it"
+        )),
+        (RegistrationChannel::Up, None) => Some(format!("REG_UP {id} after REG_DEL: expected REG_NEW")),
+        (RegistrationChannel::Del, None) => Some(format!("REG_DEL {id} after REG_DEL: expected REG_NEW")),
+        (RegistrationChannel::Up | RegistrationChannel::Del, Some(old)) if old != id => {
+            Some(format!("an event for {id} while {old} is in force"))
+        }
+        (RegistrationChannel::Del, Some(_)) => {
+            let known = ["deregistered", "replaced", "expired"];
+            let reason = new.reason.as_deref()?;
+            (!known.contains(&reason))
+                .then(|| format!("REG_DEL with the reason \"{reason}\": expected one of {known:?}"))
+        }
+        _ => None,
+    }
+}

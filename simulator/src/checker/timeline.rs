@@ -1,0 +1,151 @@
+//! Who was there when: instances up and down, the back end's connection, eras, the end of the run.
+//!
+//! The rules of the contract hold under conditions ("answered unless every instance that received it dies"); here they
+//! are decided, always in favour of the cluster where the history leaves it open.
+
+use rustc_hash::FxHashMap;
+
+use super::Rules;
+use crate::history::{Entry, Event};
+
+/// A stretch of time in microseconds; `to` is `u64::MAX` while it lasts.
+#[derive(Copy, Clone, Debug, PartialEq)]
+pub struct Span {
+    pub from: u64,
+    pub to: u64,
+}
+
+/// Presence over time.
+#[derive(Debug)]
+pub struct Timeline {
+    bound_us: u64,
+    /// How long a newcomer does not count as a member, and how long a member remembers requests (2 × lease + 1 s).
+    ring_us: u64,
+    /// Per instance id, when it served.
+    up: FxHashMap<String, Vec<Span>>,
+    harmed: Vec<u64>,
+    any_harm: bool,
+    disconnected: Vec<Span>,
+    era: u32,
+    last_us: u64,
+    ended: Option<bool>,
+    ever_connected: bool,
+}
+
+impl Timeline {
+    pub fn new(rules: &Rules) -> Self {
+        Timeline {
+            bound_us: rules.bound_us,
+            ring_us: 2 * rules.lease_us + 1_000_000,
+            up: FxHashMap::default(),
+            harmed: Vec::new(),
+            any_harm: false,
+            disconnected: Vec::new(),
+            era: 0,
+            last_us: 0,
+            ended: None,
+            ever_connected: false,
+        }
+    }
+
+    /// The number of the era, 1 for the first.
+    pub fn era(&self) -> u32 {
+        self.era.max(1)
+    }
+
+    /// The time of the last entry.
+    pub fn end_us(&self) -> u64 {
+        self.last_us
+    }
+
+    /// True if the run came to its end by itself, so that what is open will stay open.
+    pub fn drained(&self) -> bool {
+        self.ended == Some(false)
+    }
+
+    pub fn record(&mut self, entry: &Entry) {
+        self.last_us = self.last_us.max(entry.at_us);
+        match &entry.event {
+            Event::BackEnd { connected: true } => {
+                self.ever_connected = true;
+                if let Some(gap) = self.disconnected.last_mut().filter(|gap| gap.to == u64::MAX) {
+                    gap.to = entry.at_us;
+                }
+            }
+            Event::BackEnd { connected: false } if self.ever_connected => {
+                self.disconnected.push(Span {
+                    from: entry.at_us.saturating_sub(self.bound_us),
+                    to: u64::MAX,
+                });
+            }
+            Event::InstanceReady { id } => self.rise(id, entry.at_us),
+            Event::InstanceExited { id, .. } => self.fall(id, entry.at_us),
+            Event::Fault {
+                action,
+                instances,
+                harmful,
+                ..
+            } => {
+                for id in instances {
+                    match (harmful, action.as_str()) {
+                        (true, _) => self.fall(id, entry.at_us),
+                        (false, "resume") => self.rise(id, entry.at_us),
+                        (false, _) => {}
+                    }
+                }
+            }
+            Event::Era { .. } => self.era += 1,
+            Event::Ended { interrupted } => self.ended = Some(*interrupted),
+            _ => {}
+        }
+    }
+
+    fn rise(&mut self, id: &str, at: u64) {
+        // At the cold start there is nobody else, and a member counts at once.
+        let from = if self.any_harm {
+            at.saturating_add(self.ring_us)
+        } else {
+            at
+        };
+        let spans = self.up.entry(id.to_string()).or_default();
+        if spans.last().is_none_or(|span| span.to != u64::MAX) {
+            spans.push(Span { from, to: u64::MAX });
+        }
+    }
+
+    fn fall(&mut self, id: &str, at: u64) {
+        self.any_harm = true;
+        self.harmed.push(at);
+        if let Some(span) = self.up.get_mut(id).and_then(|spans| spans.last_mut())
+            && span.to == u64::MAX
+        {
+            span.to = at;
+        }
+    }
+
+    /// True if the back end may have missed a message between these times.
+    pub fn may_have_missed(&self, from: u64, to: u64) -> bool {
+        self.disconnected
+            .iter()
+            .any(|gap| gap.from <= to && from <= gap.to)
+    }
+
+    /// The time by which a request published at `at` must have been answered by an ack or an err, or `None` if the
+    /// history leaves room for it to have been dropped rightly: nobody who received it stayed, or faults followed each
+    /// other for longer than a member remembers requests.
+    pub fn due(&self, at: u64) -> Option<u64> {
+        let mut due = at.saturating_add(self.bound_us);
+        for harm in &self.harmed {
+            if *harm >= at.saturating_sub(self.bound_us) && *harm <= due {
+                due = due.max(harm.saturating_add(self.bound_us));
+            }
+        }
+        let remembered = due - at <= self.ring_us.max(self.bound_us);
+        let witnessed = self
+            .up
+            .values()
+            .flatten()
+            .any(|span| span.from <= at && span.to > due);
+        (remembered && witnessed && !self.may_have_missed(at, due)).then_some(due)
+    }
+}
