@@ -25,6 +25,8 @@ pub enum Outcome {
     },
     /// An error, with its `sent` member.
     Error {
+        /// `TIMEOUT`, `OUTCOME_UNKNOWN` …
+        code: Box<str>,
         /// `false` proves that no datagram left.
         sent: Option<bool>,
     },
@@ -311,7 +313,13 @@ impl Book {
                 },
                 response.fingerprint,
             ),
-            Body::Error(error) => (Outcome::Error { sent: error.sent }, error.fingerprint()),
+            Body::Error(error) => (
+                Outcome::Error {
+                    code: error.code.as_str().into(),
+                    sent: error.sent,
+                },
+                error.fingerprint(),
+            ),
             Body::Notification | Body::End => return,
         };
         if message.again {

@@ -10,6 +10,8 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value as Json;
 
+use crate::history::{Entry, Event};
+
 /// A message that names a ticket.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Message<'a> {
@@ -96,6 +98,14 @@ struct RawError {
 }
 
 impl Message<'_> {
+    /// What a `Heard` entry says; `None` for other entries.
+    pub fn of(entry: &Entry) -> Option<Result<Message<'_>, String>> {
+        match &entry.event {
+            Event::Heard { message } => Some(Message::parse(message)),
+            _ => None,
+        }
+    }
+
     /// Reads a message; the error says what is wrong with it.
     pub fn parse(text: &str) -> Result<Message<'_>, String> {
         let raw: Raw<'_> = serde_json::from_str(text).map_err(|error| format!("unreadable: {error}"))?;

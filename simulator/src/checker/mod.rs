@@ -17,10 +17,10 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-use crate::history::{Entry, Event};
+use crate::history::Entry;
 use crate::scenario::Scenario;
 
-pub use book::{Outcome, Ticket};
+pub use book::{Mark, Outcome, Terminal, Ticket};
 pub use message::{Body, ErrorBody, Message, Response, Speaker};
 pub use story::tell_stories;
 
@@ -234,20 +234,17 @@ impl Checker {
 
     /// Takes the next entry.
     pub fn observe(&mut self, entry: &Entry) {
-        let parsed = match &entry.event {
-            Event::Heard { message } => Some(Message::parse(message)),
-            _ => None,
-        };
-        let message = match &parsed {
-            Some(Err(why)) => {
-                self.found.add(Breach::Orphan, entry.at_us, "", "", || {
-                    format!("a message about no ticket: {why}")
-                });
-                None
-            }
-            Some(Ok(message)) => Some(message),
-            None => None,
-        };
+        self.observe_parsed(entry, Message::of(entry).as_ref());
+    }
+
+    /// Takes the next entry and what [`Message::of`] made of it, for callers that need it too.
+    pub fn observe_parsed(&mut self, entry: &Entry, parsed: Option<&Result<Message<'_>, String>>) {
+        if let Some(Err(why)) = parsed {
+            self.found.add(Breach::Orphan, entry.at_us, "", "", || {
+                format!("a message about no ticket: {why}")
+            });
+        }
+        let message = parsed.and_then(|parsed| parsed.as_ref().ok());
         for invariant in &mut self.invariants {
             invariant.observe(entry, message, &self.book, &mut self.found);
         }
@@ -256,13 +253,18 @@ impl Checker {
         self.book.record(entry, message);
     }
 
+    /// The ticket that a message is about.
+    pub fn ticket_of(&self, message: &Message<'_>) -> Option<&Ticket> {
+        self.book.find(message).map(|id| self.book.ticket(id))
+    }
+
     /// The tickets so far, in the order in which they were first sent.
     pub fn tickets(&self) -> &[Ticket] {
         &self.book.tickets
     }
 
-    /// The end of the history.
-    pub fn finish(mut self) -> Judgement {
+    /// The end of the history. Hands back the tickets too.
+    pub fn finish(mut self) -> (Judgement, Vec<Ticket>) {
         for invariant in &mut self.invariants {
             invariant.finish(&self.book, &mut self.found);
         }
@@ -271,6 +273,6 @@ impl Checker {
         judgement.repeat_copies = self.book.tickets.iter().map(copies).sum();
         judgement.event_gaps = self.registrations.gaps;
         judgement.violations.sort_by_key(|violation| violation.at_us);
-        judgement
+        (judgement, self.book.tickets)
     }
 }

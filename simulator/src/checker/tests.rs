@@ -2,6 +2,7 @@
 //! nothing else.
 
 use super::*;
+use crate::history::Event;
 use crate::history::RegistrationChannel;
 
 const MS: u64 = 1000;
@@ -173,13 +174,13 @@ impl Story {
         let story = self
             .with(at_ms, Event::LoadStopped)
             .with(at_ms, Event::Ended { interrupted: false });
-        story.as_it_is()
+        story.cut_off()
     }
 
-    fn as_it_is(self) -> Judgement {
+    fn cut_off(self) -> Judgement {
         let mut checker = Checker::new(RULES);
         self.entries.iter().for_each(|entry| checker.observe(entry));
-        let mut judgement = checker.finish();
+        let (mut judgement, _) = checker.finish();
         tell_stories(&mut judgement.violations, self.entries.into_iter());
         judgement
     }
@@ -312,7 +313,7 @@ fn a_broker_that_forgot_begins_a_new_era() {
 #[test]
 fn an_interrupted_run_leaves_its_tickets_open() {
     let story = Story::begin().read(100, "t1").ack(101, "t1", "A#1");
-    let judgement = story.with(900, Event::Ended { interrupted: true }).as_it_is();
+    let judgement = story.with(900, Event::Ended { interrupted: true }).cut_off();
     assert_lawful(&judgement);
     assert_eq!(judgement.open, 1);
 }

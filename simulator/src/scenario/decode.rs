@@ -8,6 +8,7 @@ use super::schema::{KINDS, SCENARIO};
 use super::section::{Problems, Section};
 use super::units::parse_duration;
 use super::*;
+use crate::report::schema::wrong_path;
 
 /// The longest `timeout` a request may carry (northbound interface: 24 h).
 const MAX_TIMEOUT: Duration = Duration::from_secs(86_400);
@@ -455,8 +456,12 @@ fn expectations(root: &Section<'_>) -> Vec<Expectation> {
         };
         match limit {
             Ok(limit) => {
-                expectations.retain(|known| known.path != path);
-                expectations.push(Expectation { path, limit });
+                let expectation = Expectation { path, limit };
+                if let Some(wrong) = wrong_path(&expectation) {
+                    root.problems.add(&node.origin, wrong);
+                }
+                expectations.retain(|known| known.path != expectation.path);
+                expectations.push(expectation);
             }
             Err(message) => root
                 .problems

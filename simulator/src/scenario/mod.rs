@@ -16,7 +16,7 @@ mod units;
 use std::time::Duration;
 
 pub use error::{Problem, ScenarioError};
-pub use expectation::{Expectation, Limit, Outcome as ExpectationOutcome};
+pub use expectation::{Expectation, Limit, Outcome as ExpectationOutcome, value_at as expectation_value};
 pub use units::{parse_duration, parse_share};
 
 /// Added to the longer of lease and balancer detection: the failover bound F of the ticket contract.

@@ -118,7 +118,10 @@ fn executed_though_not_sent(entry: &Entry, ep: &str, argument: Option<&str>, boo
         return;
     };
     let outcome = ticket.terminal.as_ref().map(|terminal| &terminal.outcome);
-    if let Some(Outcome::Error { sent: Some(false) }) = outcome {
+    if let Some(Outcome::Error {
+        sent: Some(false), ..
+    }) = outcome
+    {
         found.about(Breach::WrongValue, entry.at_us, book, ticket, || {
             "executed after it had ended with \"sent\":false".into()
         });
