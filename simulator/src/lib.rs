@@ -2,8 +2,8 @@
 
 pub mod backend;
 pub mod balancer;
-pub mod fleet;
 pub mod checker;
+pub mod fleet;
 pub mod history;
 pub mod load;
 pub mod network;
