@@ -14,50 +14,37 @@ use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 use rustc_hash::FxHashMap;
 
+use crate::scenario::{self, BalancerPolicy, HealthCheck};
+
 /// First byte of an empty Confirmable message: version 1, type CON, no token (RFC 7252, section 3).
 const EMPTY_CONFIRMABLE: u8 = 0x40;
 /// First byte of a Reset.
 const RESET: u8 = 0x70;
-
-/// How an instance is chosen.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Policy {
-    /// By a rendezvous hash of the source address over the healthy instances; the flow stays where it is until it
-    /// times out or its instance is found unhealthy.
-    SourceHash,
-    /// Each datagram to the next healthy instance: no flows, the worst case for a stateful protocol.
-    RoundRobin,
-    /// Each datagram to a random healthy instance.
-    Random,
-}
-
-/// The health check.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct HealthOptions {
-    /// Between two pings to one instance; also how long an answer may take.
-    pub interval: Duration,
-    /// So many unanswered pings in a row make an instance unhealthy; one answer makes it healthy again.
-    pub failures: u32,
-}
-
-impl HealthOptions {
-    /// The longest time from an instance's last answer until it is found unhealthy.
-    pub fn detection(&self) -> Duration {
-        self.interval.saturating_mul(self.failures.saturating_add(1))
-    }
-}
+/// Most flows in the table: a bound for the harness's memory, far above any fleet.
+const MAX_FLOWS: usize = 4_000_000;
 
 /// What the balancer is like.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct BalancerOptions {
     /// How an instance is chosen.
-    pub policy: Policy,
+    pub policy: BalancerPolicy,
     /// A flow that was silent for this long is forgotten.
     pub flow_timeout: Duration,
-    /// How instances are checked; without it all count as healthy for ever.
-    pub health: Option<HealthOptions>,
+    /// How instances are checked. An answer may take as long as the interval.
+    pub health: HealthCheck,
     /// Most flows in the table. The flows beyond it are hashed anew for each datagram.
     pub max_flows: usize,
+}
+
+impl From<&scenario::Balancer> for BalancerOptions {
+    fn from(balancer: &scenario::Balancer) -> Self {
+        BalancerOptions {
+            policy: balancer.policy,
+            flow_timeout: balancer.flow_timeout,
+            health: balancer.health.clone(),
+            max_flows: MAX_FLOWS,
+        }
+    }
 }
 
 /// An instance's health as the balancer sees it changed.
@@ -112,6 +99,7 @@ impl Balancer {
     /// is due at `now`.
     pub fn new(now: Time, options: BalancerOptions, instances: usize, random: ChaCha8Rng) -> Self {
         assert!(instances > 0, "a balancer needs an instance to forward to");
+        let next_sweep = now + options.flow_timeout;
         let backend = || Backend {
             healthy: true,
             failures: 0,
@@ -122,7 +110,7 @@ impl Balancer {
             backends: std::iter::repeat_with(backend).take(instances).collect(),
             eligible: (0..instances).collect(),
             flows: FxHashMap::default(),
-            next_sweep: now + options.flow_timeout,
+            next_sweep,
             turn: 0,
             next_check: now,
             message_id: 0,
@@ -135,12 +123,12 @@ impl Balancer {
     /// The instance that gets a datagram from this source.
     pub fn route(&mut self, now: Time, source: SocketAddrV4) -> usize {
         match self.options.policy {
-            Policy::SourceHash => self.route_flow(now, source),
-            Policy::RoundRobin => {
+            BalancerPolicy::SourceHash => self.route_flow(now, source),
+            BalancerPolicy::RoundRobin => {
                 self.turn = (self.turn + 1) % self.eligible.len();
                 self.eligible[self.turn]
             }
-            Policy::Random => self.eligible[self.random.random_range(0..self.eligible.len())],
+            BalancerPolicy::Random => self.eligible[self.random.random_range(0..self.eligible.len())],
         }
     }
 
@@ -179,16 +167,15 @@ impl Balancer {
 
     /// Judges the pings of the last interval and sends the next ones, if it is time.
     pub fn handle_timeout(&mut self, now: Time) {
-        let Some(health) = self.options.health else { return };
         if now < self.next_check {
             return;
         }
-        self.next_check = now + health.interval;
+        self.next_check = now + self.options.health.interval;
         for instance in 0..self.backends.len() {
             let backend = &mut self.backends[instance];
             if backend.outstanding.is_some() {
                 backend.failures = backend.failures.saturating_add(1);
-                if backend.healthy && backend.failures >= health.failures {
+                if backend.healthy && backend.failures >= self.options.health.failures {
                     backend.healthy = false;
                     self.note_change(instance, false);
                 }
@@ -197,9 +184,9 @@ impl Balancer {
         }
     }
 
-    /// When the next health check is due; none without health checks.
-    pub fn next_deadline(&self) -> Option<Time> {
-        self.options.health.map(|_| self.next_check)
+    /// When the next health check is due.
+    pub fn next_deadline(&self) -> Time {
+        self.next_check
     }
 
     /// The next ping to send.
@@ -293,14 +280,14 @@ mod tests {
 
     const INTERVAL: Duration = Duration::from_millis(200);
 
-    fn balancer(policy: Policy, instances: usize) -> Balancer {
+    fn balancer(policy: BalancerPolicy, instances: usize) -> Balancer {
         let options = BalancerOptions {
             policy,
             flow_timeout: Duration::from_secs(300),
-            health: Some(HealthOptions {
+            health: HealthCheck {
                 interval: INTERVAL,
                 failures: 2,
-            }),
+            },
             max_flows: 100_000,
         };
         Balancer::new(Time::ZERO, options, instances, ChaCha8Rng::seed_from_u64(1))
@@ -324,7 +311,7 @@ mod tests {
 
     #[test]
     fn the_source_hash_spreads_devices_evenly_and_keeps_each_where_it_is() {
-        let mut balancer = balancer(Policy::SourceHash, 3);
+        let mut balancer = balancer(BalancerPolicy::SourceHash, 3);
         let first: Vec<usize> = (0..3000).map(|n| balancer.route(Time::ZERO, device(n))).collect();
         let again: Vec<usize> = (0..3000)
             .map(|n| balancer.route(Time::from_millis(9), device(n)))
@@ -338,7 +325,7 @@ mod tests {
 
     #[test]
     fn an_instance_is_down_after_two_missed_pings_and_up_after_one_answer() {
-        let mut balancer = balancer(Policy::SourceHash, 2);
+        let mut balancer = balancer(BalancerPolicy::SourceHash, 2);
         let at = |check: u32| Time::ZERO + INTERVAL * check;
         assert_eq!(check(&mut balancer, at(0), &[0, 1]), []);
         assert_eq!(check(&mut balancer, at(1), &[0]), []);
@@ -358,20 +345,11 @@ mod tests {
                 healthy: true
             }]
         );
-        let health = HealthOptions {
-            interval: INTERVAL,
-            failures: 2,
-        };
-        assert_eq!(
-            health.detection(),
-            Duration::from_millis(600),
-            "from the last answer at 0 to the verdict"
-        );
     }
 
     #[test]
     fn only_the_flows_of_a_dead_instance_move_and_they_stay_when_it_comes_back() {
-        let mut balancer = balancer(Policy::SourceHash, 3);
+        let mut balancer = balancer(BalancerPolicy::SourceHash, 3);
         let before: Vec<usize> = (0..300).map(|n| balancer.route(Time::ZERO, device(n))).collect();
         (0..4).for_each(|n| drop(check(&mut balancer, Time::ZERO + INTERVAL * n, &[0, 2])));
         let now = Time::from_millis(900);
@@ -393,7 +371,7 @@ mod tests {
 
     #[test]
     fn a_silent_flow_times_out_and_is_swept_from_the_table() {
-        let mut balancer = balancer(Policy::SourceHash, 2);
+        let mut balancer = balancer(BalancerPolicy::SourceHash, 2);
         balancer.route(Time::ZERO, device(1));
         balancer.route(Time::from_millis(200_000), device(2));
         assert_eq!(balancer.flows(), 2);
@@ -403,7 +381,7 @@ mod tests {
 
     #[test]
     fn a_full_flow_table_still_routes() {
-        let mut balancer = balancer(Policy::SourceHash, 2);
+        let mut balancer = balancer(BalancerPolicy::SourceHash, 2);
         balancer.options.max_flows = 1;
         let first = balancer.route(Time::ZERO, device(1));
         balancer.route(Time::ZERO, device(2));
@@ -413,7 +391,7 @@ mod tests {
 
     #[test]
     fn with_everything_down_the_balancer_fails_open() {
-        let mut balancer = balancer(Policy::RoundRobin, 2);
+        let mut balancer = balancer(BalancerPolicy::RoundRobin, 2);
         (0..4).for_each(|n| drop(check(&mut balancer, Time::ZERO + INTERVAL * n, &[])));
         let routes: Vec<usize> = (0..4).map(|n| balancer.route(Time::ZERO, device(n))).collect();
         assert_eq!(routes, [1, 0, 1, 0]);
@@ -421,7 +399,7 @@ mod tests {
 
     #[test]
     fn round_robin_and_random_skip_the_unhealthy() {
-        for policy in [Policy::RoundRobin, Policy::Random] {
+        for policy in [BalancerPolicy::RoundRobin, BalancerPolicy::Random] {
             let mut balancer = balancer(policy, 3);
             (0..4).for_each(|n| drop(check(&mut balancer, Time::ZERO + INTERVAL * n, &[0, 2])));
             let mut seen: Vec<usize> = (0..50).map(|_| balancer.route(Time::ZERO, device(1))).collect();
@@ -433,7 +411,7 @@ mod tests {
 
     #[test]
     fn a_late_or_foreign_datagram_is_no_sign_of_life() {
-        let mut balancer = balancer(Policy::SourceHash, 1);
+        let mut balancer = balancer(BalancerPolicy::SourceHash, 1);
         (0..4).for_each(|n| drop(check(&mut balancer, Time::ZERO + INTERVAL * n, &[])));
         balancer.handle_datagram(0, &[0x70, 0, 0, 1]);
         balancer.handle_datagram(0, &[0x60, 0, 0, 4]);

@@ -7,6 +7,8 @@ pub mod fleet;
 pub mod history;
 pub mod load;
 pub mod network;
+pub mod real;
 pub mod report;
 pub mod run;
 pub mod scenario;
+pub mod seed;

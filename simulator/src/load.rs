@@ -11,7 +11,7 @@ use lwm2m::time::Time;
 use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 
-use crate::scenario::RequestKind;
+use crate::scenario::{self, RequestKind};
 
 /// What is asked of a device.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -46,6 +46,30 @@ pub struct LoadOptions {
     pub timeout: Duration,
     /// False: the back end publishes each request once, whatever it hears.
     pub repeat: bool,
+}
+
+impl From<&scenario::Load> for LoadOptions {
+    fn from(load: &scenario::Load) -> Self {
+        let operations = |part: &scenario::MixPart| {
+            let operation = |path: &String| Operation {
+                kind: part.kind,
+                path: path.as_str().into(),
+            };
+            part.paths.iter().map(operation).collect()
+        };
+        let share = |part| Share {
+            operations: operations(part),
+            weight: part.weight,
+        };
+        LoadOptions {
+            mix: load.mix.iter().map(share).collect(),
+            rate: load.rate,
+            start: Time::ZERO + load.start,
+            stop: Time::ZERO + load.stop,
+            timeout: load.timeout,
+            repeat: load.repeat,
+        }
+    }
 }
 
 /// A request that is due.

@@ -12,6 +12,8 @@ use lwm2m::time::Time;
 use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 
+use crate::scenario;
+
 /// How long a datagram chosen for reordering is held back when the link has no jitter to hide in.
 const REORDER_HOLD: Duration = Duration::from_millis(10);
 
@@ -32,10 +34,15 @@ pub struct Impairment {
     pub reorder: f64,
 }
 
-impl Impairment {
-    /// True if a datagram passes at once and unharmed.
-    pub fn is_none(&self) -> bool {
-        *self == Impairment::default()
+impl From<&scenario::Network> for Impairment {
+    fn from(network: &scenario::Network) -> Self {
+        Impairment {
+            latency: network.latency,
+            jitter: network.jitter,
+            loss: network.loss,
+            duplicate: network.duplicate,
+            reorder: network.reorder,
+        }
     }
 }
 

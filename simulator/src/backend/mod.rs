@@ -21,7 +21,7 @@ use rustc_hash::FxHashMap;
 
 use crate::history::{Event, RegistrationChannel};
 use crate::load::{Arrival, Operation};
-use crate::scenario::RequestKind;
+use crate::scenario::{RequestKind, Scenario};
 
 pub use envelope::check_path;
 use envelope::{Answer, Envelope};
@@ -29,6 +29,10 @@ pub use registry::{Registry, RegistryError};
 
 /// The resource that a probe reads: Manufacturer, which every device has (LwM2M core TS, Annex E.4).
 const PROBE_PATH: &str = "/3/0/0";
+/// The timeout of probes in a scenario without load.
+const DEFAULT_PROBE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Most tickets open at a time: at 1000 requests a second, more than three minutes of silence.
+const MAX_OPEN: usize = 200_000;
 /// Most instances whose ended tickets are counted.
 const MAX_SPEAKERS: usize = 256;
 
@@ -43,6 +47,18 @@ pub struct BackEndOptions {
     pub max_open: usize,
     /// Most endpoints remembered.
     pub max_endpoints: usize,
+}
+
+impl From<&Scenario> for BackEndOptions {
+    fn from(scenario: &Scenario) -> Self {
+        let longest = scenario.load.iter().map(|load| load.timeout).max();
+        BackEndOptions {
+            repeat_after: scenario.failover_bound(),
+            probe_timeout: longest.unwrap_or(DEFAULT_PROBE_TIMEOUT),
+            max_open: MAX_OPEN,
+            max_endpoints: scenario.devices.count as usize,
+        }
+    }
 }
 
 /// A message for the request channel.

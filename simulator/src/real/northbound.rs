@@ -1,0 +1,207 @@
+//! The back end's two connections to the broker: one to publish requests, one to hear answers and registration events.
+//!
+//! In: payloads for the request channel. Out: what is heard, and whether both connections stand. A lost connection is
+//! made again with a growing delay. Pub/sub keeps nothing for the absent, so after each reconnection the back end has
+//! to ask again; what was waiting to be published is dropped, because the back end publishes it again itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use redis::aio::{MultiplexedConnection, PubSub, PubSubStream};
+use redis::{AsyncConnectionConfig, Client, Msg, RedisResult};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::history::RegistrationChannel;
+
+/// A reply that takes longer means a broken connection. Far above the broker's worst stall on a busy machine.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection attempt may take.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);
+/// Between two attempts: at first, and at most.
+const RETRY_DELAY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
+/// Messages that wait for the run loop; beyond it the connection itself waits.
+const WAITING_MESSAGES: usize = 16_384;
+/// Publications that go into one write.
+const MAX_BATCH: usize = 256;
+
+/// What happened on the northbound interface.
+#[derive(Debug)]
+pub enum NorthboundEvent {
+    /// Both connections stand and all subscriptions are confirmed.
+    Connected,
+    /// A connection broke.
+    Disconnected {
+        /// What the client library said.
+        reason: String,
+    },
+    /// A message on the response channel.
+    Response(String),
+    /// A message on a registration channel.
+    Registration(RegistrationChannel, String),
+}
+
+/// The channel names of a cluster.
+#[derive(Clone, Debug)]
+pub struct Channels {
+    request: String,
+    response: String,
+    registrations: [(RegistrationChannel, String); 3],
+}
+
+impl Channels {
+    /// The names with the prefix that was set for the cluster.
+    pub fn new(prefix: &str) -> Self {
+        let name = |name| format!("{prefix}{name}");
+        Channels {
+            request: name("LESHAN_REQ"),
+            response: name("LESHAN_RESP"),
+            registrations: [
+                (RegistrationChannel::New, name("LESHAN_REG_NEW")),
+                (RegistrationChannel::Up, name("LESHAN_REG_UP")),
+                (RegistrationChannel::Del, name("LESHAN_REG_DEL")),
+            ],
+        }
+    }
+
+    fn heard(&self) -> Vec<&str> {
+        let registrations = self.registrations.iter().map(|(_, name)| name.as_str());
+        registrations.chain([self.response.as_str()]).collect()
+    }
+
+    fn classify(&self, message: &Msg) -> Option<NorthboundEvent> {
+        let payload = String::from_utf8_lossy(message.get_payload_bytes()).into_owned();
+        let channel = message.get_channel_name();
+        if channel == self.response {
+            return Some(NorthboundEvent::Response(payload));
+        }
+        let known = self.registrations.iter().find(|(_, name)| name == channel);
+        known.map(|&(channel, _)| NorthboundEvent::Registration(channel, payload))
+    }
+}
+
+/// The running connections. Dropping it ends them.
+pub struct Northbound {
+    publications: mpsc::UnboundedSender<Arc<str>>,
+    events: mpsc::Receiver<NorthboundEvent>,
+    task: JoinHandle<()>,
+}
+
+impl Northbound {
+    /// Starts connecting.
+    pub fn start(client: Client, channels: Channels) -> Self {
+        let (publications, to_publish) = mpsc::unbounded_channel();
+        let (heard, events) = mpsc::channel(WAITING_MESSAGES);
+        let task = tokio::spawn(keep_connected(client, channels, to_publish, heard));
+        Northbound {
+            publications,
+            events,
+            task,
+        }
+    }
+
+    /// Publishes on the request channel. The back end bounds how much: it publishes nothing while disconnected.
+    pub fn publish(&self, payload: Arc<str>) {
+        let _ = self.publications.send(payload);
+    }
+
+    /// Waits for the next event.
+    pub async fn recv(&mut self) -> Option<NorthboundEvent> {
+        self.events.recv().await
+    }
+
+    /// The next event, if one is there already.
+    pub fn try_recv(&mut self) -> Option<NorthboundEvent> {
+        self.events.try_recv().ok()
+    }
+}
+
+impl Drop for Northbound {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn keep_connected(
+    client: Client,
+    channels: Channels,
+    mut publications: mpsc::UnboundedReceiver<Arc<str>>,
+    heard: mpsc::Sender<NorthboundEvent>,
+) {
+    let mut delay = RETRY_DELAY.0;
+    loop {
+        if let Ok((publisher, stream)) = connect(&client, &channels).await {
+            delay = RETRY_DELAY.0;
+            while publications.try_recv().is_ok() {}
+            if heard.send(NorthboundEvent::Connected).await.is_err() {
+                return;
+            }
+            let reason = tokio::select! {
+                reason = publish(publisher, &channels.request, &mut publications) => reason,
+                reason = hear(stream, &channels, &heard) => reason,
+            };
+            if heard
+                .send(NorthboundEvent::Disconnected { reason })
+                .await
+                .is_err()
+            {
+                return;
+            }
+        }
+        tokio::time::sleep(delay).await;
+        delay = (delay * 2).min(RETRY_DELAY.1);
+    }
+}
+
+async fn connect(client: &Client, channels: &Channels) -> RedisResult<(MultiplexedConnection, PubSubStream)> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECTION_TIMEOUT))
+        .set_response_timeout(Some(RESPONSE_TIMEOUT));
+    let publisher = client
+        .get_multiplexed_async_connection_with_config(&config)
+        .await?;
+    let mut subscriber: PubSub = client.get_async_pubsub().await?;
+    // Confirmed when it returns.
+    subscriber.subscribe(&channels.heard()).await?;
+    Ok((publisher, subscriber.into_on_message()))
+}
+
+/// Publishes until the connection breaks: what has gathered during one round trip goes out with the next.
+async fn publish(
+    mut connection: MultiplexedConnection,
+    channel: &str,
+    publications: &mut mpsc::UnboundedReceiver<Arc<str>>,
+) -> String {
+    let mut batch = Vec::with_capacity(MAX_BATCH);
+    while publications.recv_many(&mut batch, MAX_BATCH).await > 0 {
+        let mut pipeline = redis::pipe();
+        for payload in batch.drain(..) {
+            pipeline
+                .cmd("PUBLISH")
+                .arg(channel)
+                .arg(payload.as_ref())
+                .ignore();
+        }
+        if let Err(error) = pipeline.query_async::<()>(&mut connection).await {
+            return error.to_string();
+        }
+    }
+    "the run is over".to_owned()
+}
+
+async fn hear(
+    mut stream: PubSubStream,
+    channels: &Channels,
+    heard: &mpsc::Sender<NorthboundEvent>,
+) -> String {
+    while let Some(message) = stream.next().await {
+        let Some(event) = channels.classify(&message) else {
+            continue;
+        };
+        if heard.send(event).await.is_err() {
+            return "the run is over".to_owned();
+        }
+    }
+    "the broker closed the subscription".to_owned()
+}

@@ -1,0 +1,551 @@
+//! The loop of a run: everything pure is driven from here, by one clock, on one thread.
+//!
+//! In: datagrams from the instances, messages from the broker, reports of the processes, the time. Out: the same in the
+//! other direction, and the history. The way of a datagram: device → network → balancer → instance, and back: instance
+//! → network → device.
+
+use std::collections::VecDeque;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
+
+use lwm2m::time::Time;
+use rand::rngs::ChaCha8Rng;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+
+use super::child::ChildEvent;
+use super::clock::RunClock;
+use super::health_socket::HealthSocket;
+use super::instances::{Instances, State};
+use super::message_broker::BROKER_TAG;
+use super::northbound::{Northbound, NorthboundEvent};
+use super::progress::Progress;
+use super::recorder::Recorder;
+use super::socket::FleetSocket;
+use super::targets::{Candidate, choose};
+use crate::backend::BackEnd;
+use crate::balancer::Balancer;
+use crate::fleet::{self, Fleet};
+use crate::history::Event;
+use crate::load::Load;
+use crate::network::{Impairment, Network};
+use crate::run::EnvironmentError;
+use crate::scenario::{Fault, FaultAction};
+
+/// Batches that are read from the fleet's socket before everything else has its turn.
+const BATCHES_PER_TURN: usize = 16;
+/// Messages of the broker that are taken before everything else has its turn.
+const MESSAGES_PER_TURN: usize = 1024;
+/// Between two measurements of the processes.
+const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
+/// How long the loop listens on when all tickets have ended: a second outcome that comes late is still heard.
+const LINGER: Duration = Duration::from_millis(500);
+/// An arrival that was sent later than this after its time is worth a warning about the harness.
+const LATE_ARRIVAL: Duration = Duration::from_millis(250);
+
+/// A datagram on its way to the balancer.
+#[derive(Clone)]
+pub struct Uplink {
+    device: Ipv4Addr,
+    datagram: Vec<u8>,
+}
+
+/// A datagram on its way to a device.
+#[derive(Clone)]
+pub struct Downlink {
+    device: u32,
+    datagram: Vec<u8>,
+}
+
+/// Everything that takes part in a run.
+pub struct RunLoop {
+    /// The time.
+    pub clock: RunClock,
+    /// The devices.
+    pub fleet: Fleet,
+    /// The network from the devices.
+    pub uplink: Network<Uplink>,
+    /// The network to the devices.
+    pub downlink: Network<Downlink>,
+    /// What stands before the cluster.
+    pub balancer: Balancer,
+    /// The requests to come.
+    pub load: Load,
+    /// Who makes them.
+    pub back_end: BackEnd,
+    /// Its connections.
+    pub northbound: Northbound,
+    /// The cluster.
+    pub instances: Instances,
+    /// Reports of the processes.
+    pub children: mpsc::UnboundedReceiver<ChildEvent>,
+    /// The devices' socket.
+    pub socket: FleetSocket,
+    /// The balancer's socket.
+    pub health: HealthSocket,
+    /// The faults to come, in the order of time.
+    pub faults: VecDeque<Fault>,
+    /// Draws the targets of faults.
+    pub fault_random: ChaCha8Rng,
+    /// The history.
+    pub recorder: Recorder,
+    /// What a person sees.
+    pub progress: Progress,
+    /// Fleet, load and faults end here; what is open drains.
+    pub duration: Time,
+    /// How many devices there are.
+    pub devices: usize,
+    /// What the report should warn of.
+    pub warnings: Vec<String>,
+    /// The instances that the last fault hit.
+    pub last_faulted: Vec<usize>,
+    /// When the processes are measured next.
+    pub next_sample: Time,
+    /// Resident memory when all devices were registered for the first time.
+    pub at_full_fleet: Option<FullFleet>,
+    /// Since when all tickets have ended.
+    pub quiet_since: Option<Time>,
+    /// The longest time by which the load generator was late.
+    pub lateness: Duration,
+}
+
+/// Resident memory in KiB.
+#[derive(Clone, Copy, Debug)]
+pub struct FullFleet {
+    /// Of the simulator.
+    pub simulator: u64,
+    /// Of all instances together.
+    pub instances: u64,
+}
+
+/// Ctrl-C and SIGTERM.
+pub struct Interrupts {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Interrupts {
+    /// From now on these signals end the run in order, not the process at once.
+    pub fn listen() -> std::io::Result<Self> {
+        Ok(Interrupts {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// Waits for one.
+    pub async fn recv(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// Why the loop woke up.
+enum Wake {
+    Work,
+    Northbound(Option<NorthboundEvent>),
+    Child(Option<ChildEvent>),
+    Interrupted,
+}
+
+impl RunLoop {
+    /// Runs to the end of the drain. True if it was interrupted.
+    pub async fn run(&mut self, interrupts: &mut Interrupts) -> Result<bool, EnvironmentError> {
+        loop {
+            self.turn()?;
+            if self.is_over() {
+                return Ok(false);
+            }
+            match self.wait(interrupts).await {
+                Wake::Work => {}
+                Wake::Northbound(event) => event.into_iter().for_each(|event| self.handle_northbound(event)),
+                Wake::Child(report) => report.into_iter().for_each(|report| self.handle_child(report)),
+                Wake::Interrupted => return Ok(true),
+            }
+            // Connections and processes live in tasks of their own: they get their turn however busy the loop is.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Does all that can be done now.
+    fn turn(&mut self) -> Result<(), EnvironmentError> {
+        self.receive_datagrams()?;
+        for _ in 0..MESSAGES_PER_TURN {
+            let Some(event) = self.northbound.try_recv() else {
+                break;
+            };
+            self.handle_northbound(event);
+        }
+        while let Ok(report) = self.children.try_recv() {
+            self.handle_child(report);
+        }
+        let now = self.clock.now();
+        self.inject_faults(now);
+        self.make_requests(now);
+        self.back_end.handle_timeout(now);
+        self.balancer.handle_timeout(now);
+        if self.fleet.next_deadline().is_some_and(|at| at <= now) {
+            self.fleet.handle_timeout(now);
+        }
+        self.move_datagrams(now);
+        self.flush_events(now);
+        self.measure(now);
+        self.recorder.check()
+    }
+
+    fn receive_datagrams(&mut self) -> Result<(), EnvironmentError> {
+        let now = self.clock.now();
+        let downlink = &mut self.downlink;
+        for _ in 0..BATCHES_PER_TURN {
+            let more = self.socket.receive(|received| {
+                if let Some(device) = fleet::device_at(received.device) {
+                    downlink.send(
+                        now,
+                        Downlink {
+                            device,
+                            datagram: received.datagram.to_vec(),
+                        },
+                    );
+                }
+            });
+            let more =
+                more.map_err(|error| EnvironmentError::new(format!("the devices' socket failed: {error}")))?;
+            if !more {
+                break;
+            }
+        }
+        let balancer = &mut self.balancer;
+        self.health
+            .receive(|instance, datagram| balancer.handle_datagram(instance, datagram));
+        Ok(())
+    }
+
+    /// Brings datagrams to where they are due, until nothing moves any more.
+    fn move_datagrams(&mut self, now: Time) {
+        while let Some(Downlink { device, datagram }) = self.downlink.poll(now) {
+            self.fleet.handle_datagram(now, device, &datagram);
+        }
+        while let Some((device, datagram)) = self.fleet.poll_transmit() {
+            let device = fleet::address_of(device).expect("the fleet is no larger than its address range");
+            self.uplink.send(now, Uplink { device, datagram });
+        }
+        while let Some(Uplink { device, datagram }) = self.uplink.poll(now) {
+            let instance = self
+                .balancer
+                .route(now, SocketAddrV4::new(device, self.socket.port()));
+            self.socket
+                .send(device, self.instances.all()[instance].address, &datagram);
+            self.fleet.recycle(datagram);
+        }
+        while let Some(ping) = self.balancer.poll_transmit() {
+            self.health.send(ping.instance, &ping.datagram);
+        }
+    }
+
+    fn make_requests(&mut self, now: Time) {
+        while let Some(arrival) = self.load.poll(now, self.back_end.registry().endpoints()) {
+            self.lateness = self.lateness.max(now - arrival.intended);
+            self.back_end.request(now, arrival);
+        }
+        if now >= self.duration {
+            self.back_end.stop_load();
+        }
+    }
+
+    /// Hands on what the state machines have to say.
+    fn flush_events(&mut self, now: Time) {
+        while let Some(event) = self.back_end.poll_event() {
+            self.recorder.record(now, event);
+        }
+        while let Some(publication) = self.back_end.poll_publication() {
+            self.northbound.publish(publication.payload);
+        }
+        while let Some(event) = self.fleet.poll_event() {
+            self.recorder.record(now, event);
+        }
+        while let Some(change) = self.balancer.poll_event() {
+            let id = self.instances.all()[change.instance].id.clone();
+            self.recorder.record(
+                now,
+                Event::Health {
+                    id,
+                    healthy: change.healthy,
+                },
+            );
+        }
+    }
+
+    fn handle_northbound(&mut self, event: NorthboundEvent) {
+        let now = self.clock.now();
+        match event {
+            NorthboundEvent::Connected => self.back_end.handle_connection(now, true),
+            NorthboundEvent::Disconnected { reason } => {
+                self.warn(format!("the back end lost its broker connection: {reason}"));
+                self.back_end.handle_connection(now, false);
+            }
+            NorthboundEvent::Response(message) => self.back_end.handle_response(message),
+            NorthboundEvent::Registration(channel, message) => {
+                self.back_end.handle_registration(channel, message);
+            }
+        }
+        while let Some(event) = self.back_end.poll_event() {
+            self.recorder.record(now, event);
+        }
+    }
+
+    fn handle_child(&mut self, report: ChildEvent) {
+        let now = self.clock.now();
+        if let ChildEvent::Exited {
+            tag: BROKER_TAG,
+            status,
+        } = &report
+        {
+            self.warn(format!("the broker ended by itself ({status})"));
+        }
+        let Some(change) = self.instances.handle(report) else {
+            return;
+        };
+        self.recorder.record(now, change.event);
+        if let Some(message) = change.unexpected {
+            self.warn(message);
+        }
+    }
+
+    fn warn(&mut self, message: String) {
+        self.progress.note(&message);
+        self.warnings.push(message);
+    }
+
+    fn inject_faults(&mut self, now: Time) {
+        let is_due = |fault: &Fault| Time::ZERO + fault.at <= now;
+        while self.faults.front().is_some_and(is_due) {
+            let fault = self.faults.pop_front().expect("one is due");
+            match &fault.action {
+                FaultAction::Network(network) => {
+                    let impairment = Impairment::from(network);
+                    self.uplink.set_impairment(impairment);
+                    self.downlink.set_impairment(impairment);
+                    self.note_fault(now, &fault, Vec::new(), Vec::new());
+                }
+                _ => self.hit_instances(now, &fault),
+            }
+        }
+    }
+
+    fn hit_instances(&mut self, now: Time, fault: &Fault) {
+        let owners = self.back_end.registry().owners();
+        let candidates: Vec<Candidate> = self
+            .instances
+            .all()
+            .iter()
+            .map(|instance| Candidate {
+                running: instance.state != State::Down,
+                devices: owners.get(&instance.address.port()).copied().unwrap_or(0),
+            })
+            .collect();
+        let random = &mut self.fault_random;
+        let chosen = choose(
+            fault.target,
+            &fault.action,
+            &candidates,
+            &self.last_faulted,
+            random,
+        );
+        let mut hit = Vec::new();
+        for index in chosen {
+            match self.apply(now, index, &fault.action) {
+                Ok(()) => hit.push(index),
+                Err(reason) => {
+                    self.warn(format!(
+                        "the fault `{}` at {} had no effect: {reason}",
+                        fault.action.as_str(),
+                        now
+                    ));
+                }
+            }
+        }
+        if hit.is_empty() {
+            return;
+        }
+        let affected = if fault.action.harmful() {
+            self.affected(&hit)
+        } else {
+            Vec::new()
+        };
+        self.note_fault(
+            now,
+            fault,
+            hit.clone(),
+            affected.iter().map(|ep| ep.to_string()).collect(),
+        );
+        for endpoint in affected {
+            self.back_end.probe(now, endpoint);
+        }
+        self.last_faulted = hit;
+    }
+
+    fn apply(&mut self, now: Time, index: usize, action: &FaultAction) -> Result<(), String> {
+        if *action != FaultAction::Restart {
+            return self.instances.signal(index, action);
+        }
+        let instance = &self.instances.all()[index];
+        if instance.state != State::Down {
+            return Err(format!("{} runs already", instance.id));
+        }
+        let started = self.instances.start(index).map_err(|error| error.to_string())?;
+        self.recorder.record(now, started);
+        Ok(())
+    }
+
+    /// The endpoints whose last Register or Update was served by these instances.
+    fn affected(&self, hit: &[usize]) -> Vec<std::sync::Arc<str>> {
+        let port = |&index: &usize| self.instances.all()[index].address.port();
+        hit.iter()
+            .map(port)
+            .flat_map(|port| self.back_end.registry().owned_by(port))
+            .collect()
+    }
+
+    fn note_fault(&mut self, now: Time, fault: &Fault, hit: Vec<usize>, affected: Vec<String>) {
+        let instances: Vec<String> = hit
+            .iter()
+            .map(|&index| self.instances.all()[index].id.clone())
+            .collect();
+        let action = fault.action.as_str();
+        let devices = if affected.is_empty() {
+            String::new()
+        } else {
+            format!(" ({} devices)", affected.len())
+        };
+        self.progress.note(&format!(
+            "{:>7.1} s  {action} {}{devices}",
+            seconds(now),
+            instances.join(", ")
+        ));
+        let action = action.to_owned();
+        let harmful = fault.action.harmful();
+        self.recorder.record(
+            now,
+            Event::Fault {
+                action,
+                instances,
+                affected,
+                harmful,
+            },
+        );
+    }
+
+    fn measure(&mut self, now: Time) {
+        if self.at_full_fleet.is_none() && self.back_end.registry().endpoints().len() >= self.devices {
+            self.instances.sample();
+            let simulator = super::usage::Usage::own().map_or(0, |usage| usage.rss_kib);
+            self.at_full_fleet = Some(FullFleet {
+                simulator,
+                instances: self.instances.rss_kib(),
+            });
+        }
+        if now >= self.next_sample {
+            self.instances.sample();
+            self.next_sample = now + SAMPLE_INTERVAL;
+        }
+        let counts = self.back_end.counts();
+        let (registered, open) = (self.fleet.registered(), self.back_end.open());
+        self.progress.update(now, || {
+            format!(
+                "{:>7.1} s  registered {registered}  sent {}  acked {}  ended {} ({} errors)  open {open}",
+                seconds(now),
+                counts.sent,
+                counts.acked,
+                counts.answered + counts.failed,
+                counts.failed
+            )
+        });
+    }
+
+    fn is_over(&mut self) -> bool {
+        if !self.back_end.is_finished() {
+            return false;
+        }
+        let now = self.clock.now();
+        now >= *self.quiet_since.get_or_insert(now) + LINGER
+    }
+
+    fn next_deadline(&self) -> Time {
+        let deadlines = [
+            self.uplink.next_deadline(),
+            self.downlink.next_deadline(),
+            self.fleet.next_deadline(),
+            self.load.next_deadline(),
+            self.back_end.next_deadline(),
+            self.faults.front().map(|fault| Time::ZERO + fault.at),
+            self.progress.next_deadline(),
+            self.quiet_since.map(|since| since + LINGER),
+            Some(self.balancer.next_deadline()),
+            Some(self.next_sample),
+        ];
+        deadlines
+            .into_iter()
+            .flatten()
+            .min()
+            .expect("there is always a next measurement")
+    }
+
+    async fn wait(&mut self, interrupts: &mut Interrupts) -> Wake {
+        let deadline = tokio::time::Instant::from_std(self.clock.instant(self.next_deadline()));
+        tokio::select! {
+            biased;
+            () = interrupts.recv() => Wake::Interrupted,
+            _ = self.socket.readable() => Wake::Work,
+            _ = self.health.readable() => Wake::Work,
+            event = self.northbound.recv() => Wake::Northbound(event),
+            report = self.children.recv() => Wake::Child(report),
+            () = tokio::time::sleep_until(deadline) => Wake::Work,
+        }
+    }
+
+    /// What a reader of the report should know about the harness itself.
+    pub fn harness_warnings(&self) -> Vec<String> {
+        let counts = self.back_end.counts();
+        let (foreign, unsent) = self.socket.foreign_and_unsent();
+        let overflowed = self.uplink.stats().overflowed + self.downlink.stats().overflowed;
+        let facts = [
+            (
+                self.socket.kernel_drops(),
+                "datagrams to devices were dropped by the kernel, because the simulator did not read in time",
+            ),
+            (unsent, "datagrams of devices were not taken by the kernel"),
+            (
+                foreign,
+                "datagrams from strangers reached the devices' socket and were dropped",
+            ),
+            (
+                overflowed,
+                "datagrams were dropped because too many were under way",
+            ),
+            (
+                self.load.skipped(),
+                "requests were not made because no device was registered",
+            ),
+            (
+                counts.refused,
+                "requests were not made because too many tickets were open",
+            ),
+            (counts.unreadable, "messages of the cluster could not be read"),
+        ];
+        let told = facts.into_iter().filter(|(count, _)| *count > 0);
+        let mut warnings: Vec<String> = told.map(|(count, what)| format!("{count} {what}")).collect();
+        if self.lateness > LATE_ARRIVAL {
+            let late = self.lateness.as_millis();
+            warnings.push(format!(
+                "the load generator was up to {late} ms late; latencies count from the intended time"
+            ));
+        }
+        warnings
+    }
+}
+
+fn seconds(time: Time) -> f64 {
+    time.as_micros() as f64 / 1e6
+}

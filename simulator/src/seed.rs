@@ -1,0 +1,47 @@
+//! One seed, many independent generators: each part of a run draws from its own, so that a change in one part leaves the
+//! random choices of the others as they were.
+
+use rand::SeedableRng;
+use rand::rngs::ChaCha8Rng;
+
+/// Who draws. The numbers are part of what a seed means: never reuse one.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Purpose {
+    /// The network from the devices to the balancer.
+    Uplink = 1,
+    /// The network from the balancer to the devices.
+    Downlink = 2,
+    /// The balancer.
+    Balancer = 3,
+    /// The times of the load's requests.
+    Arrivals = 4,
+    /// The devices and operations of the load's requests.
+    Choices = 5,
+    /// The back end's tickets.
+    Tickets = 6,
+    /// The targets of faults.
+    Faults = 7,
+    /// The devices.
+    Fleet = 8,
+}
+
+/// The generator of one part of a run.
+pub fn generator(seed: u64, purpose: Purpose) -> ChaCha8Rng {
+    let mut generator = ChaCha8Rng::seed_from_u64(seed);
+    generator.set_stream(purpose as u64);
+    generator
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::RngExt;
+
+    #[test]
+    fn each_purpose_draws_its_own_numbers_and_the_same_ones_for_the_same_seed() {
+        let draw = |seed, purpose| generator(seed, purpose).random::<u64>();
+        assert_eq!(draw(1, Purpose::Uplink), draw(1, Purpose::Uplink));
+        assert_ne!(draw(1, Purpose::Uplink), draw(1, Purpose::Downlink));
+        assert_ne!(draw(1, Purpose::Uplink), draw(2, Purpose::Uplink));
+    }
+}
