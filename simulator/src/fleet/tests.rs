@@ -1,1 +1,0 @@
-//! The fleet, with a hand-held clock.
