@@ -1,2 +1,5 @@
 //! Starts the cluster server.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    server::cli::main_with(std::env::args_os())
+}

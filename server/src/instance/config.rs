@@ -1,0 +1,106 @@
+//! What an instance is told at its start.
+
+use crate::member::InstanceId;
+use lwm2m::coap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Which shapes of JSON the cluster emits. All members of a cluster speak one.
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+pub enum Dialect {
+    /// The shapes of the wiki page, with the additions of the ticket contract.
+    Wiki,
+}
+
+impl Dialect {
+    /// Its name on the command line and in the store.
+    pub fn name(self) -> &'static str {
+        match self {
+            Dialect::Wiki => "wiki",
+        }
+    }
+}
+
+/// Limits on everything that an outsider can make grow.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Requests that wait for one device.
+    pub queue_per_endpoint: usize,
+    /// Open requests of one partition (1/256 of the endpoints).
+    pub open_per_partition: usize,
+    /// Remembered outcomes of one partition.
+    pub retained_outcomes: usize,
+    /// The longest request of a back end, in bytes.
+    pub request_bytes: usize,
+    /// Requests of the last moments, kept for partitions that this instance may have to take, in bytes.
+    pub ring_bytes: usize,
+    /// Registrations, updates and de-registrations that wait for the broker at one time.
+    pub uplinks_pending: usize,
+    /// Answers for other instances that are forwarded or finished per second.
+    pub strays_per_second: u32,
+    /// Calls that wait for the broker; beyond it, requests of devices are answered 5.03.
+    pub calls_pending: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            queue_per_endpoint: 64,
+            open_per_partition: 4096,
+            retained_outcomes: 4096,
+            request_bytes: 64 * 1024,
+            ring_bytes: 64 * 1024 * 1024,
+            uplinks_pending: 16_384,
+            strays_per_second: 50_000,
+            calls_pending: 65_536,
+        }
+    }
+}
+
+/// The configuration of one instance.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Who it is.
+    pub id: InstanceId,
+    /// Distinguishes processes that are started with one id.
+    pub nonce: String,
+    /// The address at which devices reach it: `regAddr` and `regPort`.
+    pub address: SocketAddr,
+    /// How long the cluster waits for a sign of life before it takes over.
+    pub lease: Duration,
+    /// Stands before every channel and every key.
+    pub prefix: String,
+    /// The shapes of its JSON.
+    pub dialect: Dialect,
+    /// How long outcomes are remembered for repeats.
+    pub retention: Duration,
+    /// Exchanges at a time with one device (RFC 7252, 4.7).
+    pub nstart: usize,
+    /// CoAP's transmission parameters (RFC 7252, 4.8).
+    pub parameters: coap::TransmissionParameters,
+    /// Limits.
+    pub limits: Limits,
+}
+
+impl Config {
+    /// The message layer: turns, and what was answered before, are the store's business.
+    pub(super) fn coap(&self) -> coap::Config {
+        coap::Config {
+            parameters: coap::TransmissionParameters {
+                nstart: usize::MAX,
+                ..self.parameters.clone()
+            },
+            limits: coap::Limits {
+                exchanges_per_peer: 4096,
+                ..coap::Limits::default()
+            },
+            deduplication: coap::Deduplication::WhilePending,
+            ..coap::Config::default()
+        }
+    }
+
+    /// The lease ends here a little earlier than at the broker.
+    pub(super) fn lease_margin(&self) -> Duration {
+        self.lease / 20
+    }
+}

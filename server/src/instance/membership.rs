@@ -1,0 +1,463 @@
+//! Membership: joining, the lease and its heartbeats, the view, and the partitions that follow from it.
+
+use super::{Instance, Output, Purpose, Seat::Inside, Seat::Outside};
+use crate::member::{Member, View};
+use crate::partition::{PARTITIONS, Partition};
+use crate::store::{Reply, Script};
+use lwm2m::time::Time;
+use std::time::Duration;
+
+/// Where the instance stands.
+pub(super) enum Seat {
+    /// No member yet, or no longer.
+    Outside {
+        /// When to try to join.
+        join_at: Time,
+        /// The lease end of the other process that has this id, if one was found.
+        waiting: Option<i64>,
+    },
+    /// A member.
+    Inside(Box<Membership>),
+}
+
+/// A stewardship.
+pub(super) struct Held {
+    /// Its term, as the store wants to hear it.
+    pub term: String,
+}
+
+/// What a member knows of itself and the others.
+pub(super) struct Membership {
+    pub member: Member,
+    /// The member as text.
+    pub name: String,
+    pub tag_text: String,
+    pub generation: String,
+    /// The end of the lease in the broker's time, ms.
+    pub lease_until: i64,
+    /// The end of the lease on the local clock, reckoned from before the renewal was sent.
+    pub lease_end: Time,
+    pub view: View,
+    pub held: Vec<Option<Held>>,
+    /// The highest counter seen of each partition.
+    pub sequence: Vec<i64>,
+    pub renew_at: Time,
+    taking: Vec<bool>,
+    /// The newest heartbeat that came back on the own channel, in the broker's time; 0: none on this subscription.
+    heard: i64,
+    subscribed: bool,
+    /// Partitions may not be given to this member: its subscription is new, or it leaves.
+    unready: bool,
+    /// The store was told so since the subscription began.
+    unready_told: bool,
+    announced: bool,
+    bury_at: Option<Time>,
+    tick_at: Time,
+    tick: usize,
+}
+
+/// The sweeps of all partitions are spread over a second.
+const TICKS_PER_SECOND: usize = 8;
+
+impl Instance {
+    /// How far back requests are kept for replay.
+    pub(super) fn horizon(&self) -> Time {
+        self.now - (self.config.lease * 2 + Duration::from_secs(1))
+    }
+
+    fn own_channel(&self, member: &str) -> String {
+        format!("{}lwm2m:i:{member}", self.config.prefix)
+    }
+
+    pub(super) fn members_channel(&self) -> String {
+        format!("{}lwm2m:members", self.config.prefix)
+    }
+
+    pub(super) fn request_channel(&self) -> String {
+        format!("{}LESHAN_REQ", self.config.prefix)
+    }
+
+    pub(super) fn membership_deadline(&self) -> Option<Time> {
+        match &self.seat {
+            Outside { join_at, .. } => (self.command_up && !self.is_joining()).then_some(*join_at),
+            Inside(m) => {
+                let broker = if self.command_up {
+                    Some(m.renew_at.min(m.tick_at))
+                } else {
+                    None
+                };
+                [broker, m.bury_at.filter(|_| self.command_up), Some(m.lease_end)]
+                    .into_iter()
+                    .flatten()
+                    .min()
+            }
+        }
+    }
+
+    fn is_joining(&self) -> bool {
+        self.pending.iter().any(|p| matches!(p.purpose, Purpose::Join))
+    }
+
+    pub(super) fn membership_timers(&mut self) {
+        if !self.command_up {
+            return;
+        }
+        match &mut self.seat {
+            Outside { join_at, .. } => {
+                if self.now >= *join_at && !self.is_joining() && self.leaving.is_none() {
+                    self.join();
+                }
+            }
+            Inside(m) => {
+                if self.now >= m.renew_at {
+                    m.renew_at = self.now + self.config.lease / 4;
+                    self.renew();
+                }
+                self.bury_if_due();
+                self.tick_if_due();
+            }
+        }
+    }
+
+    fn join(&mut self) {
+        let specific = vec![
+            self.config.nonce.clone().into_bytes(),
+            self.config.dialect.name().into(),
+            PARTITIONS.to_string().into_bytes(),
+        ];
+        self.call_members(Script::Join, Purpose::Join, specific);
+    }
+
+    pub(super) fn join_later(&mut self, delay: Duration) {
+        if let Outside { join_at, .. } = &mut self.seat {
+            *join_at = self.now + delay;
+        }
+    }
+
+    pub(super) fn joined(&mut self, reply: Reply) {
+        match reply.status() {
+            "OK" => self.become_member(&reply),
+            "HELD" => self.id_is_held(&reply),
+            "FULL" => {
+                self.fatal("the cluster has 256 ids, which is the limit; use an id that was there before")
+            }
+            "DIALECT" => {
+                let found = reply.text(2).unwrap_or("?");
+                self.fatal(&format!(
+                    "the cluster in this Redis speaks the dialect `{found}`, this instance `{}`; start it with \
+                     --dialect {found}, or use another --channel-prefix or database",
+                    self.config.dialect.name()
+                ));
+            }
+            "PARTITIONS" => {
+                let found = reply.text(2).unwrap_or("?");
+                self.fatal(&format!(
+                    "the cluster in this Redis has {found} partitions, this version needs {PARTITIONS}; use another \
+                     --channel-prefix or database"
+                ));
+            }
+            other => {
+                tracing::error!("the store answered `{other}` to a join; trying again");
+                self.join_later(Duration::from_secs(1));
+            }
+        }
+    }
+
+    fn fatal(&mut self, message: &str) {
+        self.outputs.push_back(Output::Fatal(message.to_owned()));
+        self.join_later(Duration::from_secs(3600));
+    }
+
+    /// Another process has this id. A dead one's lease ends; a living one renews it.
+    fn id_is_held(&mut self, reply: &Reply) {
+        let remaining = reply.integer(2).unwrap_or(0).max(0) as u64;
+        let lease = reply.integer(3).unwrap_or(0);
+        let Outside { join_at, waiting } = &mut self.seat else {
+            return;
+        };
+        if waiting.is_some_and(|before| lease > before) {
+            let id = self.config.id.clone();
+            return self.fatal(&format!(
+                "another process is member `{id}` of this cluster and renews its lease; give this one another -n, or \
+                 stop the other first"
+            ));
+        }
+        tracing::info!(id = %self.config.id, remaining_ms = remaining, "the id has a lease still; waiting for its end");
+        *waiting = Some(lease);
+        *join_at = self.now + Duration::from_millis(remaining + 20);
+    }
+
+    fn become_member(&mut self, reply: &Reply) {
+        let parsed = (|| {
+            let incarnation = reply.integer(2)?.try_into().ok()?;
+            let tag_text = reply.text(3)?.to_owned();
+            let view = View::parse(reply.text(6)?)?;
+            Some((
+                incarnation,
+                tag_text,
+                reply.integer(4)?,
+                reply.text(5)?.to_owned(),
+                view,
+            ))
+        })();
+        let Some((incarnation, tag_text, lease_until, generation, view)) = parsed else {
+            return self.fatal("the store answered a join in a shape that this version does not know");
+        };
+        let member = Member {
+            id: self.config.id.clone(),
+            incarnation,
+        };
+        let name = member.to_string();
+        tracing::info!(member = %name, view = view.version, "joined the cluster");
+        let channels = vec![
+            self.request_channel(),
+            self.members_channel(),
+            self.own_channel(&name),
+        ];
+        let count = usize::from(PARTITIONS);
+        self.seat = Inside(Box::new(Membership {
+            member,
+            name,
+            tag_text,
+            generation,
+            lease_until,
+            // The join was sent at some time before now: a first renewal makes this exact.
+            lease_end: self.now + self.config.lease / 2,
+            view,
+            held: (0..count).map(|_| None).collect(),
+            sequence: vec![0; count],
+            renew_at: self.now + self.config.lease / 4,
+            taking: vec![false; count],
+            heard: 0,
+            subscribed: false,
+            unready: true,
+            unready_told: false,
+            announced: false,
+            bury_at: None,
+            tick_at: self.now,
+            tick: 0,
+        }));
+        self.outage_is_over();
+        self.outputs.push_back(Output::Subscribe(channels));
+    }
+
+    pub(super) fn subscription_changed(&mut self, connected: bool) {
+        let now = self.now;
+        let Some(m) = self.membership_mut() else { return };
+        if !connected && m.subscribed {
+            tracing::warn!(member = %m.name, "lost the subscription: partitions go to members that heard everything");
+        }
+        // Heartbeats of the former subscription prove nothing of this one.
+        m.subscribed = connected;
+        m.heard = 0;
+        m.unready = true;
+        m.unready_told = false;
+        m.renew_at = now;
+    }
+
+    fn renew(&mut self) {
+        let leaving = self.leaving.is_some();
+        let Inside(m) = &mut self.seat else { return };
+        m.unready_told |= m.unready;
+        let unready = if m.unready || leaving { "1" } else { "0" };
+        let specific = vec![
+            m.heard.to_string().into_bytes(),
+            m.view.version.to_string().into_bytes(),
+            unready.into(),
+        ];
+        let sent_at = self.now;
+        self.call_members(Script::Renew, Purpose::Renew { sent_at }, specific);
+    }
+
+    pub(super) fn renewed(&mut self, sent_at: Time, reply: Reply) {
+        let margin = self.config.lease_margin();
+        let (now, lease) = (self.now, self.config.lease);
+        let Some(m) = self.membership_mut() else { return };
+        match reply.status() {
+            "OK" => {
+                m.lease_until = reply.integer(2).unwrap_or(m.lease_until);
+                m.lease_end = sent_at + lease - margin;
+            }
+            "DEAF" => {}
+            "UNKNOWN" => {
+                self.statistics.eras += 1;
+                tracing::error!("the broker does not know this member any more: a new era begins");
+                return self.fall("the broker forgot it");
+            }
+            _ => return self.fall("the cluster declared it dead, or its lease is over"),
+        }
+        if reply.text(3).is_some_and(|generation| generation != m.generation) {
+            self.statistics.eras += 1;
+            tracing::error!("the broker's memory began anew: a new era begins");
+            return self.fall("the broker forgot it");
+        }
+        m.bury_at = reply
+            .integer(4)
+            .map(|ms| now + Duration::from_millis(ms.max(0) as u64 + 5));
+        let first_confirmed = reply.status() == "OK" && m.heard != 0 && !m.announced;
+        if first_confirmed {
+            m.announced = true;
+        }
+        let member = m.member.clone();
+        if let Some(view) = reply.text(5).and_then(View::parse) {
+            self.adopt(view);
+        }
+        if first_confirmed {
+            self.outputs.push_back(Output::Ready(member));
+        }
+    }
+
+    /// A heartbeat came back on the own channel: the subscription hears.
+    pub(super) fn heartbeat(&mut self, broker_time: &str) {
+        let now = self.now;
+        let Some(m) = self.membership_mut() else { return };
+        if !m.subscribed || !m.unready_told {
+            return;
+        }
+        let first = m.heard == 0;
+        m.heard = broker_time.parse().unwrap_or(m.heard);
+        m.unready = false;
+        if first {
+            m.renew_at = now;
+        }
+    }
+
+    fn bury_if_due(&mut self) {
+        let now = self.now;
+        let Some(m) = self.membership_mut() else { return };
+        if m.bury_at.is_some_and(|at| now >= at) {
+            // The next renewal says when to look again; meanwhile, in case it is refused as too early:
+            m.bury_at = Some(now + Duration::from_millis(100));
+            self.call_members(Script::MarkDead, Purpose::MarkDead, Vec::new());
+        }
+    }
+
+    /// Takes up a newer view: partitions may be this member's now, and others' tickets may be orphaned.
+    pub(super) fn adopt(&mut self, view: View) {
+        let Inside(m) = &mut self.seat else { return };
+        if view.version <= m.view.version {
+            return;
+        }
+        if !view.is_alive(&m.member) {
+            return self.fall("the cluster declared it dead");
+        }
+        let somebody_died = m
+            .view
+            .lines
+            .iter()
+            .any(|line| line.alive && !view.is_alive(&line.member));
+        tracing::info!(version = view.version, members = view.script_text(), "new view");
+        m.view = view;
+        self.take_assigned();
+        if somebody_died {
+            for partition in Partition::all()
+                .filter(|&p| self.held(p).is_some())
+                .collect::<Vec<_>>()
+            {
+                self.sweep(partition);
+            }
+        }
+    }
+
+    fn take_assigned(&mut self) {
+        let Inside(m) = &mut self.seat else { return };
+        let Some(stewards) = m.view.assignment() else {
+            return;
+        };
+        let wanted: Vec<Partition> = Partition::all()
+            .filter(|p| *stewards[p.index()] == m.member)
+            .filter(|p| m.held[p.index()].is_none() && !m.taking[p.index()])
+            .collect();
+        let version = m.view.version.to_string();
+        for partition in &wanted {
+            m.taking[partition.index()] = true;
+        }
+        for partition in wanted {
+            let specific = vec![version.clone().into_bytes()];
+            self.call(Script::Take, partition, Purpose::Take(partition), specific);
+        }
+    }
+
+    pub(super) fn take_failed(&mut self, partition: Partition) {
+        if let Some(m) = self.membership_mut() {
+            m.taking[partition.index()] = false;
+        }
+    }
+
+    pub(super) fn taken(&mut self, partition: Partition, reply: Reply) {
+        self.take_failed(partition);
+        let term = reply
+            .text(3)
+            .filter(|_| reply.status() == "OK")
+            .map(str::to_owned);
+        let (Some(m), Some(term)) = (self.membership_mut(), term) else {
+            return;
+        };
+        m.held[partition.index()] = Some(Held { term });
+        self.replay(partition);
+        self.sweep(partition);
+    }
+
+    /// Somebody else has the partition now.
+    pub(super) fn lose_partition(&mut self, partition: Partition) {
+        if let Some(m) = self.membership_mut() {
+            m.held[partition.index()] = None;
+        }
+    }
+
+    fn tick_if_due(&mut self) {
+        let now = self.now;
+        let Some(m) = self.membership_mut() else { return };
+        if now < m.tick_at {
+            return;
+        }
+        m.tick_at = now + Duration::from_millis(1000 / TICKS_PER_SECOND as u64);
+        m.tick = (m.tick + 1) % TICKS_PER_SECOND;
+        let tick = m.tick;
+        if tick == 0 {
+            self.take_assigned();
+        }
+        let due = |p: &Partition| p.index() % TICKS_PER_SECOND == tick && self.held(*p).is_some();
+        let partitions: Vec<Partition> = Partition::all().filter(due).collect();
+        for partition in partitions {
+            self.sweep(partition);
+            self.expire(partition);
+        }
+    }
+
+    // Leaving.
+
+    pub(super) fn begin_to_leave(&mut self) {
+        if self.leaving.is_some() {
+            return;
+        }
+        self.leaving = Some(self.now + Duration::from_millis(500));
+        if let Some(m) = self.membership_mut() {
+            tracing::info!(member = %m.name, "leaving: partitions go to the others");
+            m.renew_at = Time::ZERO;
+        }
+    }
+
+    /// Leaves when the others have the partitions and the exchanges with devices have ended, or time is up.
+    pub(super) fn leave_when_done(&mut self) {
+        let Some(at) = self.leaving.filter(|&at| self.now >= at) else {
+            return;
+        };
+        if self.membership().is_none() || !self.command_up {
+            self.leaving = None;
+            return self.outputs.push_back(Output::Left);
+        }
+        const EXTENSIONS: u32 = 10;
+        if !self.exchanges.is_empty() && self.leave_extensions < EXTENSIONS {
+            self.leave_extensions += 1;
+            self.leaving = Some(at + Duration::from_millis(500));
+        } else if self.leave_extensions <= EXTENSIONS {
+            self.leave_extensions = EXTENSIONS + 1;
+            self.leaving = Some(at + self.config.lease);
+            self.call_members(Script::Leave, Purpose::Leave, Vec::new());
+        } else {
+            self.leaving = None;
+            self.outputs.push_back(Output::Left);
+        }
+    }
+}

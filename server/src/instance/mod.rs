@@ -1,0 +1,530 @@
+//! The instance: one member of the cluster as a state machine.
+//!
+//! In: datagrams, replies of scripts, messages of the broker, the state of both broker connections, the time. Out:
+//! datagrams, calls of scripts, subscriptions, resets. It reads no clock and does no I/O, so the same code runs in a
+//! process and in the virtual world. At every wake-up it first compares the clock with its lease; whoever slept through
+//! the end of the lease forgets everything that it heard and joins again.
+//!
+//! The rooms: [`membership`] (lease, view, partitions), [`device`] (the registration interface), [`steward`] (requests
+//! from back ends), [`holder`] (exchanges with devices), [`stray`] (answers that the balancer brought here by mistake).
+
+mod config;
+mod device;
+mod holder;
+mod membership;
+mod ring;
+mod steward;
+mod stray;
+
+pub use config::{Config, Dialect, Limits};
+
+use crate::member::Member;
+use crate::partition::Partition;
+use crate::store::{Call, LEASE_ARGUMENT, Reply, Script};
+use holder::Exchanges;
+use lwm2m::coap::{Endpoint, Event, Message, RequestId};
+use lwm2m::time::Time;
+use membership::{Held, Membership, Seat};
+use rand::rngs::ChaCha8Rng;
+use rand::{Rng, SeedableRng};
+use ring::Ring;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+use stray::Strays;
+
+/// What the world tells the instance.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// A datagram arrived on the CoAP socket.
+    Datagram {
+        /// Its source.
+        from: SocketAddr,
+        /// Its bytes.
+        data: &'a [u8],
+    },
+    /// The script of a call answered.
+    Reply {
+        /// Which call.
+        call: u64,
+        /// What it answered.
+        reply: Reply,
+    },
+    /// The broker refused a call before its first write (out of memory, for one), or its reply made no sense.
+    Refused {
+        /// Which call.
+        call: u64,
+        /// The broker's words.
+        error: &'a str,
+    },
+    /// A message on a subscribed channel.
+    Message {
+        /// The channel.
+        channel: &'a str,
+        /// The payload.
+        payload: &'a [u8],
+    },
+    /// The command connection is up, and all scripts are loaded on it.
+    CommandConnected,
+    /// The command connection is gone; calls without a reply may or may not have been executed.
+    CommandLost,
+    /// All subscriptions that the last [`Output::Subscribe`] asked for are confirmed, on one connection.
+    SubscriberConnected,
+    /// The subscriber connection is gone: something may have been missed.
+    SubscriberLost,
+    /// Leave in good order (SIGTERM).
+    Shutdown,
+    /// Time has passed.
+    Timeout,
+}
+
+/// What the instance wants of the world. Outputs are to be carried out in order.
+#[derive(Debug)]
+pub enum Output {
+    /// A datagram to a device.
+    Datagram {
+        /// Its destination.
+        to: SocketAddr,
+        /// Its bytes.
+        data: Vec<u8>,
+    },
+    /// A call of a script, on the one command connection, in order.
+    Call(Rc<Call>),
+    /// Subscribe to these channels, on a new connection.
+    Subscribe(Vec<String>),
+    /// Drop both broker connections and everything that waits in the sockets, then connect again.
+    Reset,
+    /// The instance is a member and hears.
+    Ready(Member),
+    /// The instance has left and can end.
+    Left,
+    /// The instance can't go on: what was expected, what was found, what to do.
+    Fatal(String),
+}
+
+/// Why a call was made: what its reply is for.
+#[derive(Debug)]
+enum Purpose {
+    Join,
+    Renew { sent_at: Time },
+    MarkDead,
+    Leave,
+    Take(Partition),
+    Accept(Partition),
+    Begin(lwm2m::coap::Token),
+    Finish(lwm2m::coap::Token),
+    Peek(lwm2m::coap::Token),
+    Sweep(Partition),
+    Expire(Partition),
+    Uplink(RequestId<SocketAddr>, device::Uplink),
+    Forward(SocketAddr, Message),
+}
+
+struct Pending {
+    call: Rc<Call>,
+    purpose: Purpose,
+    partition: Option<Partition>,
+}
+
+/// What was counted since the start; for logs and metrics.
+#[derive(Clone, Debug, Default)]
+pub struct Statistics {
+    /// Requests of back ends that were read.
+    pub requests: u64,
+    /// Requests without a readable ticket.
+    pub requests_ignored: u64,
+    /// Registrations, updates and de-registrations that devices were told to have succeeded.
+    pub uplinks: u64,
+    /// Requests of devices answered 5.03.
+    pub unavailable: u64,
+    /// Answers that were forwarded to the instance they belong to.
+    pub strays_forwarded: u64,
+    /// Answers that were finished through the store.
+    pub strays_finished: u64,
+    /// Answers that were dropped because of the rate limit or because nobody wants them.
+    pub strays_dropped: u64,
+    /// Times that this instance slept through the end of its lease, or lost it.
+    pub leases_lost: u64,
+    /// Eras that ended under this instance.
+    pub eras: u64,
+    /// Calls that the broker refused.
+    pub calls_refused: u64,
+}
+
+/// One instance of the cluster server.
+pub struct Instance {
+    config: Config,
+    rng: ChaCha8Rng,
+    now: Time,
+    coap: Endpoint<SocketAddr>,
+    seat: Seat,
+    command_up: bool,
+    pending: VecDeque<Pending>,
+    next_call: u64,
+    exchanges: Exchanges,
+    uplinks_pending: usize,
+    ring: Ring,
+    strays: Strays,
+    message_id: u16,
+    leaving: Option<Time>,
+    leave_extensions: u32,
+    outage_began: Option<Time>,
+    expiry_from: Time,
+    statistics: Statistics,
+    outputs: VecDeque<Output>,
+}
+
+impl Instance {
+    /// An instance that waits for its broker. All its randomness comes from `seed`.
+    pub fn new(config: Config, seed: u64) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let coap = Endpoint::new(config.coap(), ChaCha8Rng::from_rng(&mut rng));
+        Instance {
+            ring: Ring::new(config.limits.ring_bytes),
+            exchanges: Exchanges::default(),
+            strays: Strays::new(config.limits.strays_per_second),
+            message_id: rng.next_u32() as u16,
+            seat: Seat::Outside {
+                join_at: Time::ZERO,
+                waiting: None,
+            },
+            now: Time::ZERO,
+            command_up: false,
+            pending: VecDeque::new(),
+            next_call: 1,
+            uplinks_pending: 0,
+            leaving: None,
+            leave_extensions: 0,
+            outage_began: None,
+            expiry_from: Time::ZERO,
+            statistics: Statistics::default(),
+            outputs: VecDeque::new(),
+            config,
+            rng,
+            coap,
+        }
+    }
+
+    /// Takes an input at `now` (CLOCK_BOOTTIME). Drain [`Instance::poll_output`] afterwards.
+    pub fn handle(&mut self, now: Time, input: Input<'_>) {
+        self.now = self.now.max(now);
+        if self.lease_is_over() {
+            // Nothing that was received before the stall may be processed, this input included.
+            self.fall("its lease ended before it was renewed");
+            self.connection_changed(&input);
+            return;
+        }
+        match input {
+            Input::Datagram { from, data } => self.coap.handle_datagram(self.now, from, data),
+            Input::Reply { call, reply } => self.reply(call, reply),
+            Input::Refused { call, error } => self.refused(call, error),
+            Input::Message { channel, payload } => self.message(channel, payload),
+            Input::Shutdown => self.begin_to_leave(),
+            Input::Timeout => {}
+            Input::CommandConnected
+            | Input::CommandLost
+            | Input::SubscriberConnected
+            | Input::SubscriberLost => {
+                self.connection_changed(&input);
+            }
+        }
+        self.coap.handle_timeout(self.now);
+        self.work_through_events();
+        self.membership_timers();
+        self.leave_when_done();
+        while let Some((to, data)) = self.coap.poll_transmit() {
+            self.outputs.push_back(Output::Datagram { to, data });
+        }
+    }
+
+    /// The next thing that the instance wants.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to call [`Instance::handle`] with [`Input::Timeout`].
+    pub fn next_deadline(&self) -> Option<Time> {
+        let own = self.membership_deadline();
+        [self.coap.next_deadline(), own, self.leaving]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// What was counted since the start.
+    pub fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+
+    /// The member that the instance is now, if it is one.
+    pub fn member(&self) -> Option<&Member> {
+        self.membership().map(|m| &m.member)
+    }
+
+    fn membership(&self) -> Option<&Membership> {
+        match &self.seat {
+            Seat::Inside(membership) => Some(membership),
+            _ => None,
+        }
+    }
+
+    fn membership_mut(&mut self) -> Option<&mut Membership> {
+        match &mut self.seat {
+            Seat::Inside(membership) => Some(membership),
+            _ => None,
+        }
+    }
+
+    fn lease_is_over(&self) -> bool {
+        self.membership().is_some_and(|m| self.now >= m.lease_end)
+    }
+
+    /// Forgets everything that was heard as this member, and starts again.
+    fn fall(&mut self, reason: &str) {
+        let Seat::Inside(membership) = &self.seat else {
+            return;
+        };
+        tracing::warn!(member = %membership.member, exchanges = self.exchanges.len(), "the member is given up: {reason}; it joins again");
+        self.statistics.leases_lost += 1;
+        self.outage_began
+            .get_or_insert(membership.lease_end - self.config.lease);
+        self.seat = Seat::Outside {
+            join_at: self.now,
+            waiting: None,
+        };
+        self.coap = Endpoint::new(self.config.coap(), ChaCha8Rng::from_rng(&mut self.rng));
+        self.exchanges = Exchanges::default();
+        self.strays = Strays::new(self.config.limits.strays_per_second);
+        self.ring.clear();
+        self.pending.clear();
+        self.uplinks_pending = 0;
+        self.command_up = false;
+        self.outputs.clear();
+        self.outputs.push_back(Output::Reset);
+    }
+
+    fn connection_changed(&mut self, input: &Input<'_>) {
+        match input {
+            Input::CommandConnected => {
+                self.command_up = true;
+                if self.membership().is_some() {
+                    self.outage_is_over();
+                }
+                self.send_pending_again();
+            }
+            Input::CommandLost => {
+                self.command_up = false;
+                self.outage_began.get_or_insert(self.now);
+            }
+            Input::SubscriberConnected => self.subscription_changed(true),
+            Input::SubscriberLost => self.subscription_changed(false),
+            Input::Shutdown => self.begin_to_leave(),
+            _ => {}
+        }
+    }
+
+    // Calls and replies.
+
+    /// Calls a script about members.
+    fn call_members(&mut self, script: Script, purpose: Purpose, specific: Vec<Vec<u8>>) {
+        let (id, incarnation) = match &self.seat {
+            Seat::Inside(m) => (m.member.id.to_string(), m.member.incarnation.to_string()),
+            _ => (self.config.id.to_string(), String::new()),
+        };
+        let lease = self.config.lease.as_millis().to_string();
+        let mut args = vec![
+            id.into(),
+            incarnation.into(),
+            self.config.prefix.clone().into(),
+            lease.into(),
+        ];
+        args.extend(specific);
+        let key = format!("{}{{m}}c", self.config.prefix);
+        self.enqueue(script, key, args, purpose, None);
+    }
+
+    /// Calls a script of a partition; only a member can.
+    fn call(&mut self, script: Script, partition: Partition, purpose: Purpose, specific: Vec<Vec<u8>>) {
+        let nonce = self.rng.next_u32().to_string();
+        let Seat::Inside(m) = &self.seat else { return };
+        let mut args = Vec::with_capacity(crate::store::CONTEXT_ARGUMENTS + specific.len());
+        args.extend([
+            m.name.clone().into_bytes(),
+            m.lease_until.to_string().into_bytes(),
+            m.generation.clone().into_bytes(),
+            self.config.prefix.clone().into_bytes(),
+            m.tag_text.clone().into_bytes(),
+            m.view.script_text().to_owned().into_bytes(),
+            partition.token_prefix().into_bytes(),
+            nonce.into_bytes(),
+            self.config.retention.as_millis().to_string().into_bytes(),
+            self.config.nstart.to_string().into_bytes(),
+        ]);
+        args.extend(specific);
+        let key = partition.key(&self.config.prefix);
+        self.enqueue(script, key, args, purpose, Some(partition));
+    }
+
+    fn enqueue(
+        &mut self,
+        script: Script,
+        key: String,
+        args: Vec<Vec<u8>>,
+        purpose: Purpose,
+        partition: Option<Partition>,
+    ) {
+        let call = Rc::new(Call {
+            id: self.next_call,
+            script,
+            key,
+            args,
+        });
+        self.next_call += 1;
+        if self.command_up {
+            self.outputs.push_back(Output::Call(call.clone()));
+        }
+        self.pending.push_back(Pending {
+            call,
+            purpose,
+            partition,
+        });
+    }
+
+    /// After a reconnection: every call whose reply is missing may be repeated blindly, in the old order.
+    fn send_pending_again(&mut self) {
+        let lease = self.membership().map(|m| m.lease_until.to_string().into_bytes());
+        // Heartbeats of before prove nothing; a new one is due anyway.
+        self.pending
+            .retain(|p| !matches!(p.purpose, Purpose::Renew { .. } | Purpose::MarkDead));
+        for pending in &mut self.pending {
+            let call = Rc::make_mut(&mut pending.call);
+            if let (Some(lease), false) = (&lease, call.script.is_about_members()) {
+                call.args[LEASE_ARGUMENT].clone_from(lease);
+            }
+            self.outputs.push_back(Output::Call(pending.call.clone()));
+        }
+        if let Some(m) = self.membership_mut() {
+            m.renew_at = Time::ZERO;
+        }
+    }
+
+    fn take_pending(&mut self, call: u64) -> Option<Pending> {
+        // Replies come in the order of the calls, so it is nearly always the first.
+        let at = self.pending.iter().position(|p| p.call.id == call)?;
+        self.pending.remove(at)
+    }
+
+    fn refused(&mut self, call: u64, error: &str) {
+        let Some(pending) = self.take_pending(call) else {
+            return;
+        };
+        self.statistics.calls_refused += 1;
+        tracing::error!(script = ?pending.call.script, "the broker refused a script: {error}");
+        match pending.purpose {
+            Purpose::Uplink(id, _) => self.uplink_failed(id),
+            Purpose::Join => self.join_later(Duration::from_secs(1)),
+            Purpose::Take(partition) => self.take_failed(partition),
+            Purpose::Begin(token) => self.exchange_gone(token),
+            Purpose::Peek(token) => self.strays.peeked(token).map_or((), drop),
+            Purpose::Finish(token) => self.finish_again(token),
+            _ => {}
+        }
+    }
+
+    fn reply(&mut self, call: u64, reply: Reply) {
+        let Some(pending) = self.take_pending(call) else {
+            return;
+        };
+        if let Some(partition) = pending.partition {
+            match reply.status() {
+                "LEASE" => return self.lease_refused(pending, &reply),
+                "GENERATION" => {
+                    return self.fall("the broker's memory is of another generation than this member");
+                }
+                _ => {}
+            }
+            if !self.check_sequence(partition, &reply) {
+                return;
+            }
+        }
+        match pending.purpose {
+            Purpose::Join => self.joined(reply),
+            Purpose::Renew { sent_at } => self.renewed(sent_at, reply),
+            Purpose::MarkDead => tracing::debug!(status = reply.status(), "mark_dead"),
+            Purpose::Leave => self.outputs.push_back(Output::Left),
+            Purpose::Take(partition) => self.taken(partition, reply),
+            Purpose::Accept(partition) | Purpose::Sweep(partition) => self.steward_reply(partition, reply),
+            Purpose::Expire(partition) => self.expired(partition, reply),
+            Purpose::Begin(token) => self.begun(token, &reply),
+            Purpose::Finish(token) => self.finished(token, reply),
+            Purpose::Peek(token) => self.peeked(token, &reply),
+            Purpose::Uplink(id, uplink) => self.uplink_stored(id, uplink, reply),
+            Purpose::Forward(source, message) => self.forward_answered(source, message, &reply),
+        }
+    }
+
+    /// A call was executed later than the lease that it carried. With a longer lease by now it is made again.
+    fn lease_refused(&mut self, pending: Pending, reply: &Reply) {
+        let Some(m) = self.membership() else { return };
+        let broker_now = reply.integer(2).unwrap_or(i64::MAX);
+        if m.lease_until <= broker_now {
+            return self.fall("the broker says that its lease is over");
+        }
+        let lease = m.lease_until.to_string().into_bytes();
+        let Pending {
+            call,
+            purpose,
+            partition,
+        } = pending;
+        let Call {
+            script,
+            key,
+            mut args,
+            ..
+        } = Rc::unwrap_or_clone(call);
+        args[LEASE_ARGUMENT] = lease;
+        self.enqueue(script, key, args, purpose, partition);
+    }
+
+    /// A partition's counter only grows, as long as the broker remembers: false begins a new era.
+    fn check_sequence(&mut self, partition: Partition, reply: &Reply) -> bool {
+        let sequence = reply.integer(1).unwrap_or(0);
+        let Some(m) = self.membership_mut() else {
+            return false;
+        };
+        let seen = &mut m.sequence[partition.index()];
+        if sequence != 0 && sequence <= *seen {
+            let before = *seen;
+            self.statistics.eras += 1;
+            tracing::error!(%partition, before, now = sequence, "the broker lost data: a new era begins");
+            self.fall("the broker forgot scripts that it had executed");
+            return false;
+        }
+        *seen = sequence.max(*seen);
+        true
+    }
+
+    fn work_through_events(&mut self) {
+        while let Some(event) = self.coap.poll_event() {
+            match event {
+                Event::Request { id, message, .. } => self.device_request(id, &message),
+                Event::Response {
+                    peer,
+                    token,
+                    message,
+                    needs_ack,
+                } => {
+                    self.device_response(peer, token, message, needs_ack);
+                }
+                Event::Acknowledged { .. } => {}
+                Event::Failed { token, reason, .. } => self.exchange_failed(token, reason),
+                Event::Unmatched { peer, message } => self.stray(peer, message),
+            }
+        }
+    }
+
+    fn held(&self, partition: Partition) -> Option<&Held> {
+        self.membership()?.held[partition.index()].as_ref()
+    }
+}

@@ -1,0 +1,242 @@
+//! The steward: requests of back ends for the endpoints of its partitions.
+//!
+//! Every member reads every request and remembers it for a moment; the steward of the partition turns it into a ticket
+//! (`accept`). What the former steward of a partition may have read and not stored is replayed when it is taken over.
+
+use super::ring::Remembered;
+use super::{Instance, Purpose};
+use crate::northbound::{Envelope, ErrorCode, Request, Scan, error_body, json_string};
+use crate::partition::Partition;
+use crate::store::{Reply, Script};
+use std::borrow::Cow;
+use std::time::Duration;
+
+/// A request as the accept script wants to hear it.
+struct Candidate<'a> {
+    endpoint: Cow<'a, str>,
+    ticket: Cow<'a, str>,
+    reply_to: Cow<'a, str>,
+    timeout: Duration,
+    /// The class and the request, or `x` and the refusal.
+    class: &'static str,
+    body: Cow<'a, str>,
+}
+
+/// The terminal that says why there is no response.
+pub(super) fn error(code: ErrorCode, message: &str, sent: Option<bool>) -> String {
+    format!(",\"err\":{}", error_body(code, message, sent))
+}
+
+impl Instance {
+    /// A message on a subscribed channel.
+    pub(super) fn message(&mut self, channel: &str, payload: &[u8]) {
+        if self.membership().is_none() {
+            return;
+        }
+        if channel == self.request_channel() {
+            return self.request_read(payload);
+        }
+        if let Some(source_and_datagram) = payload.strip_prefix(b"F\n") {
+            return self.forwarded(source_and_datagram);
+        }
+        let Ok(text) = std::str::from_utf8(payload) else {
+            return;
+        };
+        if channel == self.members_channel() {
+            if let Some(view) = crate::member::View::parse(text) {
+                self.adopt(view);
+            }
+        } else if let Some(broker_time) = text.strip_prefix("H\n") {
+            self.heartbeat(broker_time);
+        } else {
+            self.order(text, false);
+        }
+    }
+
+    fn request_read(&mut self, payload: &[u8]) {
+        self.statistics.requests += 1;
+        let Some(partition) = self.partition_of_request(payload) else {
+            self.statistics.requests_ignored += 1;
+            return;
+        };
+        if payload.len() > self.config.limits.request_bytes {
+            // Refused anyway; it must not push others out of the ring.
+            if self.held(partition).is_some() {
+                self.accept(partition, payload, false, Duration::ZERO);
+            }
+            return;
+        }
+        let request = Remembered {
+            at: self.now,
+            partition,
+            payload: payload.into(),
+        };
+        self.ring.push(request, self.horizon());
+        if self.held(partition).is_some() {
+            self.accept(partition, payload, false, Duration::ZERO);
+        }
+    }
+
+    fn partition_of_request(&self, payload: &[u8]) -> Option<Partition> {
+        match Envelope::scan(payload, &self.response_channel()) {
+            Scan::Request(envelope) => Some(Partition::of(&envelope.ep)),
+            Scan::Malformed(malformed) => Some(Partition::of(
+                malformed.ep.as_deref().unwrap_or(&malformed.ticket),
+            )),
+            Scan::Ignored(reason) => {
+                tracing::debug!("a request without a readable ticket: {reason}");
+                None
+            }
+        }
+    }
+
+    fn response_channel(&self) -> String {
+        format!("{}LESHAN_RESP", self.config.prefix)
+    }
+
+    /// Requests of the last moments, for a partition that has just become this member's.
+    pub(super) fn replay(&mut self, partition: Partition) {
+        for request in self.ring.of(partition, self.horizon()) {
+            self.accept(partition, &request.payload, true, self.now - request.at);
+        }
+    }
+
+    /// Asks the store to take a request. `replay`: it is not new, so nobody waits for a copy of what was said.
+    fn accept(&mut self, partition: Partition, payload: &[u8], replay: bool, age: Duration) {
+        let channel = self.response_channel();
+        let candidate = match Envelope::scan(payload, &channel) {
+            Scan::Request(envelope) => self.candidate(envelope, payload.len()),
+            Scan::Malformed(malformed) => Candidate {
+                endpoint: malformed.ep.unwrap_or_default(),
+                ticket: malformed.ticket,
+                reply_to: malformed.reply_to.unwrap_or_default(),
+                timeout: Duration::ZERO,
+                class: "x",
+                body: error(ErrorCode::BadRequest, &malformed.reason, None).into(),
+            },
+            Scan::Ignored(_) => return,
+        };
+        let Some(held) = self.held(partition) else { return };
+        let Candidate {
+            endpoint,
+            ticket,
+            reply_to,
+            timeout,
+            class,
+            body,
+        } = candidate;
+        let unknown = error(
+            ErrorCode::UnknownEndpoint,
+            &format!("no device is registered with the endpoint client name {endpoint}"),
+            None,
+        );
+        let limits = &self.config.limits;
+        let specific = vec![
+            held.term.clone().into_bytes(),
+            format!("{}:{endpoint}:{ticket}", endpoint.len()).into_bytes(),
+            endpoint.as_bytes().to_vec(),
+            format!(
+                "\"ticket\":{},\"ep\":{}",
+                json_string(&ticket),
+                json_string(&endpoint)
+            )
+            .into_bytes(),
+            reply_to.as_bytes().to_vec(),
+            body.as_bytes().to_vec(),
+            class.into(),
+            timeout.saturating_sub(age).as_millis().to_string().into_bytes(),
+            if replay { b"1".to_vec() } else { b"0".to_vec() },
+            limits.queue_per_endpoint.to_string().into_bytes(),
+            limits.open_per_partition.to_string().into_bytes(),
+            unknown.into_bytes(),
+        ];
+        self.call(Script::Accept, partition, Purpose::Accept(partition), specific);
+    }
+
+    fn candidate<'a>(&self, envelope: Envelope<'a>, bytes: usize) -> Candidate<'a> {
+        let limit = self.config.limits.request_bytes;
+        let checked = if bytes > limit {
+            Err(format!(
+                "the request has {bytes} bytes; at most {limit} are accepted"
+            ))
+        } else if self.pending.len() >= self.config.limits.calls_pending {
+            return self.refusal(
+                envelope,
+                ErrorCode::Overloaded,
+                "this instance waits for its broker; ask again later",
+            );
+        } else {
+            Request::parse(envelope.req).map_err(|e| e.message)
+        };
+        match checked {
+            Ok(request) => Candidate {
+                class: if request.is_repeatable() { "r" } else { "n" },
+                body: envelope.req.into(),
+                timeout: Duration::from_millis(envelope.timeout_ms),
+                endpoint: envelope.ep,
+                ticket: envelope.ticket,
+                reply_to: envelope.reply_to.unwrap_or_default(),
+            },
+            Err(message) => self.refusal(envelope, ErrorCode::BadRequest, &message),
+        }
+    }
+
+    fn refusal<'a>(&self, envelope: Envelope<'a>, code: ErrorCode, message: &str) -> Candidate<'a> {
+        Candidate {
+            endpoint: envelope.ep,
+            ticket: envelope.ticket,
+            reply_to: envelope.reply_to.unwrap_or_default(),
+            timeout: Duration::ZERO,
+            class: "x",
+            body: error(code, message, None).into(),
+        }
+    }
+
+    /// What the store answered to an accept or a sweep.
+    pub(super) fn steward_reply(&mut self, partition: Partition, reply: Reply) {
+        match reply.status() {
+            "TERM" => self.lose_partition(partition),
+            _ => self.orders(reply.into_rest(3)),
+        }
+    }
+
+    /// Ends what is overdue in a partition, and moves what dead members held.
+    pub(super) fn sweep(&mut self, partition: Partition) {
+        let Some(held) = self.held(partition) else { return };
+        let specific = vec![
+            held.term.clone().into_bytes(),
+            self.config.limits.retained_outcomes.to_string().into_bytes(),
+        ];
+        self.call(Script::Sweep, partition, Purpose::Sweep(partition), specific);
+    }
+
+    /// Ends registrations whose lifetime is over, unless devices could not reach the cluster lately.
+    pub(super) fn expire(&mut self, partition: Partition) {
+        if self.now < self.expiry_from {
+            return;
+        }
+        let Some(held) = self.held(partition) else { return };
+        let specific = vec![held.term.clone().into_bytes()];
+        self.call(Script::Expire, partition, Purpose::Expire(partition), specific);
+    }
+
+    pub(super) fn expired(&mut self, partition: Partition, reply: Reply) {
+        const BATCH: i64 = 64;
+        if reply.status() == "TERM" {
+            return self.lose_partition(partition);
+        }
+        let more = reply.integer(3) == Some(BATCH);
+        self.orders(reply.into_rest(4));
+        if more {
+            self.expire(partition);
+        }
+    }
+
+    /// After an outage of the broker, devices get as long again before their registrations end: they did try.
+    pub(super) fn outage_is_over(&mut self) {
+        if let Some(began) = self.outage_began.take() {
+            let grace = Duration::from_secs(5);
+            self.expiry_from = self.expiry_from.max(self.now + (self.now - began) + grace);
+        }
+    }
+}

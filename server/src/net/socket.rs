@@ -1,0 +1,92 @@
+//! The CoAP socket: datagrams are read in batches (`recvmmsg`) and written one by one.
+
+use quinn_udp::{RecvMeta, UdpSockRef, UdpSocketState};
+use std::io::{self, ErrorKind, IoSliceMut};
+use std::net::SocketAddr;
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
+
+/// Datagrams read by one system call.
+const BATCH: usize = 32;
+/// The longest datagram that is read; CoAP messages beyond are refused by the message layer.
+const LONGEST: usize = 2048;
+
+pub struct Socket {
+    socket: UdpSocket,
+    state: UdpSocketState,
+    buffers: Vec<[u8; LONGEST]>,
+    metas: [RecvMeta; BATCH],
+    drained: bool,
+    unsent: u64,
+}
+
+impl Socket {
+    pub fn new(socket: std::net::UdpSocket) -> io::Result<Self> {
+        let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
+        socket.set_nonblocking(true)?;
+        Ok(Socket {
+            socket: UdpSocket::from_std(socket)?,
+            state,
+            buffers: vec![[0; LONGEST]; BATCH],
+            metas: [RecvMeta::default(); BATCH],
+            drained: false,
+            unsent: 0,
+        })
+    }
+
+    pub async fn readable(&self) -> io::Result<()> {
+        self.socket.readable().await
+    }
+
+    /// Reads what is there, at most a batch; `None` when nothing is.
+    pub fn receive(&mut self) -> io::Result<Option<usize>> {
+        self.drained = false;
+        let Socket {
+            socket,
+            state,
+            buffers,
+            metas,
+            ..
+        } = self;
+        let mut slices = buffers.iter_mut();
+        let mut slices: [IoSliceMut<'_>; BATCH] =
+            std::array::from_fn(|_| IoSliceMut::new(slices.next().map_or(&mut [][..], |b| &mut b[..])));
+        let read = socket.try_io(Interest::READABLE, || {
+            state.recv(UdpSockRef::from(&*socket), &mut slices, &mut metas[..])
+        });
+        match read {
+            Ok(count) => Ok(Some(count)),
+            // ICMP errors of earlier datagrams are nothing to stop for: CoAP's retransmission copes.
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::ConnectionRefused) => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The n-th datagram of the last batch.
+    pub fn datagram(&self, n: usize) -> (SocketAddr, &[u8]) {
+        let meta = &self.metas[n];
+        (meta.addr, &self.buffers[n][..meta.len.min(LONGEST)])
+    }
+
+    /// Throws away everything that waits to be read.
+    pub fn drain(&mut self) -> io::Result<()> {
+        while self.receive()?.is_some() {}
+        self.drained = true;
+        Ok(())
+    }
+
+    /// True if the last batch was thrown away meanwhile.
+    pub fn was_drained(&self) -> bool {
+        self.drained
+    }
+
+    /// Sends a datagram. What the kernel does not take is lost, as on any network; CoAP repeats it.
+    pub fn send(&mut self, to: SocketAddr, data: &[u8]) {
+        if let Err(error) = self.socket.try_send_to(data, to) {
+            self.unsent += 1;
+            tracing::debug!(%to, unsent = self.unsent, "a datagram was not sent: {error}");
+        }
+    }
+}

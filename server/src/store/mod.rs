@@ -1,0 +1,128 @@
+//! The store: which scripts there are, and calls of them as plain data.
+//!
+//! Each event of the cluster is one script, state change and PUBLISH together, so there is never half a step. The
+//! scripts are the place where the ticket contract is kept; `scripts/` has one file a script and four shared openings.
+
+mod reply;
+
+pub use reply::{Reply, Value};
+
+/// A script of the cluster.
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+#[repr(u8)]
+pub enum Script {
+    /// A new incarnation of an instance.
+    Join,
+    /// Heartbeat and longer lease.
+    Renew,
+    /// Declares members dead whose lease is over.
+    MarkDead,
+    /// A member goes in good order.
+    Leave,
+    /// Stewardship of a partition.
+    Take,
+    /// A request begins to exist.
+    Accept,
+    /// Right before the datagram of what may be sent once.
+    Begin,
+    /// The outcome of a ticket.
+    Finish,
+    /// What a token asked for.
+    Peek,
+    /// A device's answer goes to the instance that waits for it.
+    Forward,
+    /// Deadlines, dead holders, lost dispatches.
+    Sweep,
+    /// Lifetimes.
+    Expire,
+    /// Register (LwM2M TS 1.1, 6.2.1).
+    Register,
+    /// Update (LwM2M TS 1.1, 6.2.2).
+    Update,
+    /// De-register (LwM2M TS 1.1, 6.2.3).
+    Deregister,
+}
+
+/// Scripts that end things run even when Redis is full; those that begin something are refused before their first
+/// write.
+macro_rules! source {
+    (ends: $($file:literal),+) => {
+        concat!("#!lua flags=allow-oom\n", $(include_str!(concat!("scripts/", $file, ".lua")), "\n"),+)
+    };
+    (begins: $($file:literal),+) => {
+        concat!("#!lua\n", $(include_str!(concat!("scripts/", $file, ".lua")), "\n"),+)
+    };
+}
+
+impl Script {
+    /// All scripts; each is at the index of its number.
+    pub const ALL: [Script; 15] = [
+        Script::Join,
+        Script::Renew,
+        Script::MarkDead,
+        Script::Leave,
+        Script::Take,
+        Script::Accept,
+        Script::Begin,
+        Script::Finish,
+        Script::Peek,
+        Script::Forward,
+        Script::Sweep,
+        Script::Expire,
+        Script::Register,
+        Script::Update,
+        Script::Deregister,
+    ];
+
+    /// Its place in [`Script::ALL`].
+    pub fn index(self) -> usize {
+        self as usize
+    }
+
+    /// True for scripts about members, which have no partition's context.
+    pub fn is_about_members(self) -> bool {
+        matches!(
+            self,
+            Script::Join | Script::Renew | Script::MarkDead | Script::Leave
+        )
+    }
+
+    /// The Lua text, to be loaded with SCRIPT LOAD on every new connection.
+    pub fn source(self) -> &'static str {
+        match self {
+            Script::Join => source!(begins: "members", "join"),
+            Script::Renew => source!(ends: "members", "renew"),
+            Script::MarkDead => source!(ends: "members", "mark_dead"),
+            Script::Leave => source!(ends: "members", "leave"),
+            Script::Take => source!(ends: "base", "take"),
+            Script::Accept => source!(begins: "base", "steward", "ticket", "accept"),
+            Script::Begin => source!(ends: "base", "ticket", "begin"),
+            Script::Finish => source!(ends: "base", "ticket", "finish"),
+            Script::Peek => source!(ends: "base", "ticket", "peek"),
+            Script::Forward => source!(ends: "base", "forward"),
+            Script::Sweep => source!(ends: "base", "steward", "ticket", "sweep"),
+            Script::Expire => source!(ends: "base", "steward", "ticket", "registration", "expire"),
+            Script::Register => source!(begins: "base", "ticket", "registration", "register"),
+            Script::Update => source!(begins: "base", "ticket", "registration", "update"),
+            Script::Deregister => source!(ends: "base", "ticket", "registration", "deregister"),
+        }
+    }
+}
+
+/// The number of arguments that every script of a partition begins with.
+pub const CONTEXT_ARGUMENTS: usize = 10;
+/// Where the caller's lease stands among the arguments: it is renewed when a call is sent again.
+pub const LEASE_ARGUMENT: usize = 1;
+
+/// One call of a script: `EVALSHA script 1 key args…`.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Names the call in its reply.
+    pub id: u64,
+    /// Which script.
+    pub script: Script,
+    /// The one key; the script derives the others.
+    pub key: String,
+    /// The arguments.
+    pub args: Vec<Vec<u8>>,
+}

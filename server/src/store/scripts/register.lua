@@ -1,0 +1,53 @@
+-- register (the instance that received it): stores a registration, replaces the one before.
+-- ARGV[11..]: endpoint, uplink, new registration id, address, port, regAddr, regPort, lifetime, sms, version (JSON),
+-- binding (JSON), endpoint (JSON), objLink (JSON), addAttr (JSON), root (JSON), version, root, random message ID.
+local endpoint, uplink, id = ARGV[11], ARGV[12], ARGV[13]
+local key = BASE .. 'e:' .. endpoint
+local stored = served_before(redis.call('HGET', key, 'dr'), uplink)
+if stored then
+  reply[4] = stored
+  return answer('DUPLICATE')
+end
+step()
+local old = load_registration(endpoint)
+if old then
+  -- The device may have rebooted: what it may have executed stays open for ever, what can be asked again will be.
+  for token in string.gmatch(slots_of(key), '(%x+),') do
+    local name = redis.call('HGET', BASE .. 'o', token)
+    local t = name and load_ticket(name)
+    if t and t.class == 'n' and t.state == 's' then
+      finish_ticket(name, t, error_body('OUTCOME_UNKNOWN',
+        'the device registered again while the request was with it', 'true'))
+    end
+  end
+  old.rev = redis.call('HINCRBY', key, 'rev', 1)
+  announce('LESHAN_REG_DEL', registration_json(old, ',"reason":"replaced"'))
+  redis.call('HDEL', BASE .. 'r', old.id)
+else
+  redis.call('PERSIST', key)
+  redis.call('HSETNX', key, 'mi', ARGV[28])
+end
+redis.call('HDEL', key, 'sms', 'du')
+redis.call('HSET', key, 'id', id, 'rd', NOW, 'a', ARGV[14], 'po', ARGV[15], 'ra', ARGV[16], 'rp', ARGV[17],
+  'lt', ARGV[18], 'ver', ARGV[20], 'bn', ARGV[21], 'epj', ARGV[22], 'ol', ARGV[23], 'at', ARGV[24], 'rt', ARGV[25],
+  'vn', ARGV[26], 'rn', ARGV[27], 'lu', NOW, 'dr', remember('', uplink, id, 1))
+if ARGV[19] ~= '' then redis.call('HSET', key, 'sms', ARGV[19]) end
+claim(key)
+redis.call('HSET', BASE .. 'r', id, endpoint)
+redis.call('ZADD', BASE .. 'x', NOW + ARGV[18] * 1000, endpoint)
+redis.call('HINCRBY', key, 'rev', 1)
+announce('LESHAN_REG_NEW', registration_json(load_registration(endpoint)))
+if old then
+  for token in string.gmatch(slots_of(key), '(%x+),') do
+    local name = redis.call('HGET', BASE .. 'o', token)
+    local t = name and load_ticket(name)
+    if t then
+      if t.holder ~= ME then tell(t.holder, 'S\n' .. token) end
+      if t.holder == ME then reply[#reply + 1] = 'S\n' .. token end
+      dispatch(name, t)
+    end
+  end
+  next_turn(endpoint)
+end
+table.insert(reply, 4, id)
+return answer('OK')

@@ -1,0 +1,59 @@
+-- Registrations: `e:EP` with its dynamic fields, `r` leads from registration id to endpoint, `x` has the expiry times.
+
+local FIELDS = {'id', 'rd', 'a', 'po', 'ra', 'rp', 'lt', 'sms', 'ver', 'bn', 'epj', 'ol', 'at', 'rt', 'lu', 'rev'}
+
+local function load_registration(endpoint)
+  local values = redis.call('HMGET', BASE .. 'e:' .. endpoint, unpack(FIELDS))
+  if not values[1] then return nil end
+  local e = {}
+  for i, field in ipairs(FIELDS) do e[field] = values[i] end
+  return e
+end
+
+-- The JSON of a registration, put together from the parts that were stored as JSON already.
+local function registration_json(e, reason)
+  return '{"regDate":' .. e.rd .. ',"address":"' .. e.a .. '","port":' .. e.po .. ',"regAddr":"' .. e.ra
+    .. '","regPort":' .. e.rp .. ',"lt":' .. e.lt .. (e.sms and (',"sms":' .. e.sms) or '') .. ',"ver":' .. e.ver
+    .. ',"bnd":' .. e.bn .. ',"ep":' .. e.epj .. ',"regId":"' .. e.id .. '","objLink":' .. e.ol .. ',"addAttr":'
+    .. e.at .. ',"root":' .. e.rt .. ',"lastUp":' .. e.lu .. ',"rev":' .. e.rev .. (reason or '') .. '}'
+end
+
+local function announce(channel, text)
+  redis.call('PUBLISH', PREFIX .. channel, text)
+end
+
+-- Uplinks already served: `KIND MID@SOURCE=SECONDS=ANSWER;` entries, newest first. A copy that comes within
+-- EXCHANGE_LIFETIME, to whichever instance, gets the stored answer (RFC 7252, 4.5).
+local function served_before(list, uplink)
+  local _, at = string.find(list or '', uplink .. '=', 1, true)
+  if not at then return nil end
+  local seconds, stored = string.match(list, '^(%d+)=([^;]*);', at + 1)
+  if NOW / 1000 - tonumber(seconds) > 247 then return nil end
+  return stored
+end
+
+local function remember(list, uplink, stored, keep)
+  local text = uplink .. '=' .. math.floor(NOW / 1000) .. '=' .. stored .. ';'
+  local position = 0
+  list = list or ''
+  for _ = 1, keep - 1 do
+    position = string.find(list, ';', position + 1, true)
+    if not position then return text .. list end
+  end
+  return text .. string.sub(list, 1, position)
+end
+
+-- Takes a registration away and leaves a tombstone, which keeps counting (rev, message ID) while anybody may remember.
+local function bury_registration(endpoint, e, reason, uplinks)
+  local key = BASE .. 'e:' .. endpoint
+  end_all(endpoint, 'the registration of the device ended (' .. reason .. ') while the request waited')
+  e.rev = redis.call('HINCRBY', key, 'rev', 1)
+  announce('LESHAN_REG_DEL', registration_json(e, ',"reason":"' .. reason .. '"'))
+  redis.call('HDEL', BASE .. 'r', e.id)
+  redis.call('ZREM', BASE .. 'x', endpoint)
+  local kept = redis.call('HMGET', key, 'mi', 'dr')
+  redis.call('DEL', key)
+  redis.call('HSET', key, 'rev', e.rev, 'mi', kept[1], 'dr', kept[2], 'du', uplinks or '')
+  redis.call('PEXPIRE', key, 247000)
+  redis.call('SET', BASE .. 'g:' .. e.id, endpoint, 'PX', 247000)
+end

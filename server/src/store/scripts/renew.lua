@@ -1,0 +1,46 @@
+-- renew: a heartbeat to the member's own channel, and a longer lease for one that has read its last ones there.
+-- ARGV[5..]: the newest heartbeat it has read ('0': none since its subscription began), the view that it knows,
+-- 1 if it does not want partitions (its subscription is new or it is about to leave).
+local me, refusal = speaker()
+if not me then return {refusal, NOW} end
+local heard, known, unready = tonumber(ARGV[5]), ARGV[6], ARGV[7]
+local member = BASE .. 'i:' .. ID
+redis.call('PUBLISH', PREFIX .. 'lwm2m:i:' .. ID .. '#' .. ARGV[2], 'H\n' .. NOW)
+
+local earliest, others_ready = 0, false
+for _, id in ipairs(redis.call('SMEMBERS', BASE .. 's')) do
+  if id ~= ID then
+    local f = redis.call('HMGET', BASE .. 'i:' .. id, 'state', 'lease', 'ready')
+    if f[1] == 'a' then
+      local lease = tonumber(f[2])
+      if earliest == 0 or lease < earliest then earliest = lease end
+      if f[3] == '1' and lease >= NOW then others_ready = true end
+    end
+  end
+end
+
+local deaf = heard == 0 or NOW - heard > LEASE / 2
+if not deaf then
+  me.lease = NOW + LEASE
+  redis.call('HSET', member, 'lease', me.lease)
+end
+if unready == '1' or heard == 0 then
+  -- What was published while it did not listen is missing in its memory: somebody else has to take its partitions.
+  redis.call('HSET', member, 'heard', 0)
+  if me.ready == '1' then
+    redis.call('HSET', member, 'ready', 0)
+    new_view()
+  end
+elseif not deaf then
+  if me.heard == 0 then
+    me.heard = NOW
+    redis.call('HSET', member, 'heard', NOW)
+  end
+  if me.ready ~= '1' and (not others_ready or NOW - me.heard >= 2 * LEASE + 1000) then
+    redis.call('HSET', member, 'ready', 1)
+    new_view()
+  end
+end
+local view = redis.call('HGET', KEYS[1], 'view')
+return {deaf and 'DEAF' or 'OK', NOW, string.format('%.0f', me.lease), redis.call('HGET', KEYS[1], 'gen'),
+  earliest ~= 0 and earliest - NOW, view ~= known and view_text() or ''}
