@@ -28,8 +28,8 @@ use device::{Device, Phase};
 
 use crate::history::Event;
 
-/// What a device remembers for de-duplication, at most: with 247 s to remember, half a request per second.
-const REMEMBERED_PER_DEVICE: usize = 128;
+/// What a device remembers for de-duplication, at most: with 247 s to remember, four requests per second.
+const REMEMBERED_PER_DEVICE: usize = 1024;
 
 /// All virtual devices.
 pub struct Fleet {
