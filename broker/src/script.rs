@@ -1,0 +1,181 @@
+//! Lua scripts: one interpreter, in which every script is compiled once and run in the sandbox of `sandbox.lua`.
+//!
+//! In: a script with its keys and arguments, at a time. Out: the reply. The commands it calls work on the same state
+//! as everybody's; their clock stands still while it runs. A script that fails is not rolled back, as in Redis.
+
+mod convert;
+mod host;
+mod shebang;
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::rc::Rc;
+
+use mlua::chunk::ChunkMode;
+use mlua::{Function, Lua, LuaOptions, StdLib, Table, Value};
+use rustc_hash::FxHashMap;
+
+pub(crate) use shebang::Shebang;
+
+use crate::reply::Reply;
+use crate::state::State;
+
+/// The name of a script: the SHA-1 of its text in hexadecimal.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Sha([u8; 40]);
+
+impl Sha {
+    pub(crate) fn of(text: &[u8]) -> Self {
+        let hex = sha1_smol::Sha1::from(text).digest().to_string();
+        Sha(*hex
+            .as_bytes()
+            .first_chunk()
+            .expect("a SHA-1 has 40 hexadecimal digits"))
+    }
+
+    /// Reads a name given by a client, in either case.
+    pub(crate) fn parse(name: &[u8]) -> Option<Self> {
+        let mut sha: [u8; 40] = name.try_into().ok()?;
+        sha.make_ascii_lowercase();
+        Some(Sha(sha))
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Sha {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&String::from_utf8_lossy(&self.0))
+    }
+}
+
+impl fmt::Debug for Sha {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
+
+/// Counts down the instructions that the running script may still execute.
+#[derive(Debug, Default)]
+struct Budget {
+    left: Cell<u64>,
+    exhausted: Cell<bool>,
+}
+
+/// The state of `math.random`, set back before each script.
+type RandomState = Rc<Cell<u64>>;
+
+/// The interpreter with its compiled scripts.
+pub(crate) struct ScriptEngine {
+    lua: Lua,
+    environment: Table,
+    run: Function,
+    compiled: FxHashMap<Sha, Function>,
+    budget: Rc<Budget>,
+    random: RandomState,
+}
+
+impl fmt::Debug for ScriptEngine {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("ScriptEngine")
+            .field("compiled", &self.compiled.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl ScriptEngine {
+    pub(crate) fn new(state: &Rc<RefCell<State>>) -> mlua::Result<Self> {
+        let options = LuaOptions::new().catch_rust_panics(false);
+        let lua = Lua::new_with(StdLib::TABLE | StdLib::STRING | StdLib::MATH, options)?;
+        lua.set_memory_limit(state.borrow().limits.max_script_memory)?;
+        let budget = Rc::new(Budget::default());
+        host::limit_instructions(&lua, &budget)?;
+        let random = RandomState::default();
+        let functions = host::functions(&lua, state, &budget, &random)?;
+        let sandbox = lua.load(include_str!("script/sandbox.lua")).set_name("@sandbox");
+        let (environment, run) = sandbox.call(functions)?;
+        Ok(ScriptEngine {
+            lua,
+            environment,
+            run,
+            compiled: FxHashMap::default(),
+            budget,
+            random,
+        })
+    }
+
+    /// Compiles a script unless that is done; the error is the one for the client.
+    pub(crate) fn compile(&mut self, sha: Sha, code: &[u8]) -> Result<(), Reply> {
+        if self.compiled.contains_key(&sha) {
+            return Ok(());
+        }
+        let chunk = self
+            .lua
+            .load(code)
+            .set_name("@user_script")
+            .set_mode(ChunkMode::Text);
+        let function = chunk
+            .set_environment(self.environment.clone())
+            .into_function()
+            .map_err(|error| {
+                let reason = match &error {
+                    mlua::Error::SyntaxError { message, .. } => message.clone(),
+                    other => other.to_string(),
+                };
+                Reply::error(format!("ERR Error compiling script (new function): {reason}"))
+            })?;
+        self.compiled.insert(sha, function);
+        Ok(())
+    }
+
+    pub(crate) fn forget_all(&mut self) {
+        self.compiled.clear();
+    }
+
+    /// Runs a compiled script; `instructions` is how many it may execute.
+    pub(crate) fn run(&self, sha: Sha, keys: &[&[u8]], arguments: &[&[u8]], instructions: u64) -> Reply {
+        self.budget.left.set(instructions);
+        self.budget.exhausted.set(false);
+        self.random.set(host::SEED);
+        match self.call(sha, keys, arguments) {
+            _ if self.budget.exhausted.get() => Reply::error(format!(
+                "ERR Error running script {sha}: it was stopped after {instructions} instructions"
+            )),
+            Ok((true, value)) => convert::to_reply(&value),
+            Ok((false, reason)) => failure(sha, &reason),
+            Err(error) => Reply::error(format!("ERR Error running script {sha}: {error}")),
+        }
+    }
+
+    fn call(&self, sha: Sha, keys: &[&[u8]], arguments: &[&[u8]]) -> mlua::Result<(bool, Value)> {
+        let strings = |items: &[&[u8]]| {
+            let table = self.lua.create_table_with_capacity(items.len(), 0)?;
+            for (index, item) in items.iter().enumerate() {
+                table.raw_set(index + 1, self.lua.create_string(item)?)?;
+            }
+            Ok::<_, mlua::Error>(table)
+        };
+        let script = &self.compiled[&sha];
+        self.run.call((script, strings(keys)?, strings(arguments)?))
+    }
+}
+
+/// The error reply of a script that failed, in Redis' form.
+fn failure(sha: Sha, reason: &Value) -> Reply {
+    let Value::Table(reason) = reason else {
+        let reason = reason.to_string().unwrap_or_default();
+        return Reply::error(format!("ERR Error running script {sha}, {reason}"));
+    };
+    let text = match reason.raw_get::<Value>("err") {
+        Ok(Value::String(text)) => text.as_bytes().to_vec(),
+        _ => b"ERR unknown error".to_vec(),
+    };
+    let mut text = text;
+    if let Ok(Some(line)) = reason.raw_get::<Option<i64>>("line") {
+        text.extend_from_slice(format!(" script: {sha}, on @user_script:{line}.").as_bytes());
+    }
+    Reply::error(text)
+}

@@ -1,0 +1,180 @@
+//! The functions that the sandbox gets from Rust: calling commands, SHA-1, random numbers, the current line, and the
+//! limit on instructions.
+
+use std::cell::RefCell;
+use std::ops::Deref;
+use std::rc::Rc;
+
+use mlua::{BorrowedBytes, HookTriggers, Lua, MultiValue, Result, Table, Value, VmState};
+
+use super::{Budget, RandomState, convert};
+use crate::command::{Action, GROWS, NO_SCRIPT, PUBLISHES, Spec, WRITE};
+use crate::number::format_float;
+use crate::reply::Reply;
+use crate::state::{Context, State};
+
+/// How often the instructions are counted.
+const INSTRUCTIONS_PER_CHECK: u32 = 10_000;
+
+/// The state of the random numbers at the start of a script: seed 0 of the POSIX `drand48` family.
+pub(super) const SEED: u64 = 0x330e;
+
+pub(super) fn limit_instructions(lua: &Lua, budget: &Rc<Budget>) -> Result<()> {
+    let budget = Rc::clone(budget);
+    lua.set_hook(
+        HookTriggers::new().every_nth_instruction(INSTRUCTIONS_PER_CHECK),
+        move |_, _| {
+            let left = budget
+                .left
+                .get()
+                .saturating_sub(u64::from(INSTRUCTIONS_PER_CHECK));
+            budget.left.set(left);
+            if left > 0 {
+                return Ok(VmState::Continue);
+            }
+            budget.exhausted.set(true);
+            Err(mlua::Error::runtime("the script was stopped"))
+        },
+    )
+}
+
+pub(super) fn functions(
+    lua: &Lua,
+    state: &Rc<RefCell<State>>,
+    budget: &Rc<Budget>,
+    random: &RandomState,
+) -> Result<Table> {
+    let functions = lua.create_table()?;
+    let state = Rc::clone(state);
+    functions.set(
+        "call",
+        lua.create_function(move |lua, arguments| call(lua, &state, arguments))?,
+    )?;
+    let sha1 =
+        |_: &Lua, text: mlua::LuaString| Ok(sha1_smol::Sha1::from(&*text.as_bytes()).digest().to_string());
+    functions.set("sha1hex", lua.create_function(sha1)?)?;
+    let budget = Rc::clone(budget);
+    functions.set(
+        "exhausted",
+        lua.create_function(move |_, ()| Ok(budget.exhausted.get()))?,
+    )?;
+    functions.set("line", lua.create_function(|lua, ()| Ok(current_line(lua)))?)?;
+    let state = Rc::clone(random);
+    functions.set(
+        "random",
+        lua.create_function(move |_, ()| Ok(next_random(&state)))?,
+    )?;
+    let state = Rc::clone(random);
+    let reseed = move |_: &Lua, seed: f64| {
+        state.set((u64::from(seed as i64 as u32) << 16) | SEED);
+        Ok(())
+    };
+    functions.set("randomseed", lua.create_function(reseed)?)?;
+    Ok(functions)
+}
+
+/// The next number in [0, 1) of the sequence that Redis gives to scripts (`lrand48`, modulo 2^31 - 1).
+fn next_random(state: &RandomState) -> f64 {
+    const MAX: u64 = i32::MAX as u64;
+    let next = state.get().wrapping_mul(0x5_deec_e66d).wrapping_add(0xb) & 0xffff_ffff_ffff;
+    state.set(next);
+    ((next >> 17) % MAX) as f64 / MAX as f64
+}
+
+/// The line of the script that is being executed.
+fn current_line(lua: &Lua) -> Option<usize> {
+    for level in 1..200 {
+        let found = lua.inspect_stack(level, |debug| {
+            let in_script = debug
+                .source()
+                .source
+                .is_some_and(|source| source == "@user_script");
+            if in_script { debug.current_line() } else { None }
+        })?;
+        if found.is_some() {
+            return found;
+        }
+    }
+    None
+}
+
+/// An argument of `redis.call`.
+enum Argument {
+    String(BorrowedBytes),
+    Number(String),
+}
+
+impl Deref for Argument {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Argument::String(bytes) => bytes,
+            Argument::Number(text) => text.as_bytes(),
+        }
+    }
+}
+
+/// Returns the reply as a value, and whether it is an error.
+fn call(lua: &Lua, state: &RefCell<State>, arguments: MultiValue) -> Result<(Value, bool)> {
+    let reply = match read_arguments(&arguments) {
+        Err(text) => Reply::error(text),
+        Ok(arguments) => {
+            let arguments: Vec<&[u8]> = arguments.iter().map(|argument| &**argument).collect();
+            execute(&mut state.borrow_mut(), &arguments)
+        }
+    };
+    let failed = reply.is_error();
+    Ok((convert::to_lua(lua, reply)?, failed))
+}
+
+fn read_arguments(arguments: &MultiValue) -> std::result::Result<Vec<Argument>, &'static str> {
+    if arguments.is_empty() {
+        return Err("ERR Please specify at least one argument for this redis lib call");
+    }
+    let read = |value: &Value| match value {
+        Value::String(text) => Ok(Argument::String(text.as_bytes())),
+        Value::Integer(number) => Ok(Argument::Number(format_float(*number as f64))),
+        Value::Number(number) => Ok(Argument::Number(format_float(*number))),
+        _ => Err("ERR Lua redis lib command arguments must be strings or integers"),
+    };
+    arguments.iter().map(read).collect()
+}
+
+/// Executes a command for the running script.
+fn execute(state: &mut State, arguments: &[&[u8]]) -> Reply {
+    let Some(spec) = Spec::find(arguments[0]) else {
+        return Reply::error("ERR Unknown Redis command called from script");
+    };
+    if !spec.accepts(arguments.len()) {
+        return Reply::error("ERR Wrong number of args calling Redis command from script");
+    }
+    let (false, Action::Run(function)) = (spec.has(NO_SCRIPT), spec.action) else {
+        return Reply::error("ERR This Redis command is not allowed from script");
+    };
+    if spec.has(WRITE)
+        && let Err(error) = state.check_changes_allowed()
+    {
+        return Reply::error(error.to_string());
+    }
+    let run = state
+        .running
+        .as_mut()
+        .expect("redis.call is reachable from a running script only");
+    if run.read_only && spec.has(WRITE | PUBLISHES) {
+        return Reply::error("ERR Write commands are not allowed from read-only scripts.");
+    }
+    if run.deny_growth && spec.has(GROWS) {
+        return Reply::error("OOM command not allowed when used memory > 'maxmemory'.");
+    }
+    // A script that has begun to write may finish.
+    run.deny_growth &= !spec.has(WRITE);
+    let (now_us, client, database) = (run.now_us, run.client, run.database);
+    let mut context = Context {
+        state,
+        now_us,
+        client,
+        database,
+    };
+    function(&mut context, arguments).unwrap_or_else(|error| Reply::error(error.to_string()))
+}
