@@ -22,7 +22,7 @@ pub struct Device<'a> {
 }
 
 /// A CoAP request without message ID and token.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CoapRequest {
     /// Method.
     pub code: Code,
