@@ -25,7 +25,7 @@ const START_LIMIT: Duration = Duration::from_secs(10);
 const START_POLL: Duration = Duration::from_millis(20);
 /// How long a broker that is said to run may take to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(3);
-/// The keys of a cluster, as glob patterns: its members, and its partitions.
+/// The tags of a cluster's keys, as glob patterns behind the prefix: its members, and its partitions.
 const CLUSTER_KEYS: [&str; 2] = ["{m}*", "{p[0-9]*}*"];
 /// The tag of the broker's process among the children.
 pub const BROKER_TAG: u64 = u64::MAX;
@@ -41,17 +41,21 @@ pub struct MessageBroker {
     client: Client,
     /// Somebody else's: what the run leaves in it is removed at the end.
     borrowed: bool,
+    /// The keys of the cluster, as glob patterns.
+    keys: Vec<String>,
 }
 
 impl MessageBroker {
-    /// Finds or starts the broker. Logs and data of one that is started go to `out`.
+    /// Finds or starts the broker. `prefix` stands before every key of the cluster; the log of a broker that is started
+    /// goes to `out`.
     pub async fn start(
         choice: &RedisChoice,
+        prefix: &str,
         out: &Path,
         events: &mpsc::UnboundedSender<ChildEvent>,
     ) -> Result<Self, EnvironmentError> {
         match choice {
-            RedisChoice::Url(url) => borrow(url).await,
+            RedisChoice::Url(url) => borrow(url, key_patterns(prefix)).await,
             RedisChoice::Embedded => launch_embedded(out, events).await,
             RedisChoice::Auto => {
                 let found = SERVERS
@@ -87,7 +91,7 @@ impl MessageBroker {
             return Ok(());
         }
         let mut connection = connection(&self.client).await?;
-        for pattern in CLUSTER_KEYS {
+        for pattern in &self.keys {
             let mut cursor = 0_u64;
             loop {
                 let (next, keys) = scan(&mut connection, cursor, pattern).await?;
@@ -108,7 +112,7 @@ impl MessageBroker {
 }
 
 /// Uses a broker that runs already, after making sure that it can be used.
-async fn borrow(url: &str) -> Result<MessageBroker, EnvironmentError> {
+async fn borrow(url: &str, keys: Vec<String>) -> Result<MessageBroker, EnvironmentError> {
     let shown = shown_url(url);
     let client = Client::open(url).map_err(|error| {
         let advice = "expected redis://[user:password@]host:port[/database]";
@@ -124,13 +128,14 @@ async fn borrow(url: &str) -> Result<MessageBroker, EnvironmentError> {
         .map_err(|error| unreachable(&shown, &error))?;
     let facts = identify(&info);
     check_eviction(&mut connection, &shown).await?;
-    check_empty(&mut connection, &shown).await?;
+    check_empty(&mut connection, &keys, &shown).await?;
     Ok(MessageBroker {
         url: url.to_owned(),
         facts,
         child: None,
         client,
         borrowed: true,
+        keys,
     })
 }
 
@@ -151,8 +156,12 @@ async fn check_eviction(connection: &mut MultiplexedConnection, url: &str) -> Re
     }
 }
 
-async fn check_empty(connection: &mut MultiplexedConnection, url: &str) -> Result<(), EnvironmentError> {
-    for pattern in CLUSTER_KEYS {
+async fn check_empty(
+    connection: &mut MultiplexedConnection,
+    patterns: &[String],
+    url: &str,
+) -> Result<(), EnvironmentError> {
+    for pattern in patterns {
         let mut cursor = 0;
         loop {
             let (next, keys) = scan(connection, cursor, pattern)
@@ -279,7 +288,21 @@ async fn launch(
         child: Some(child),
         client,
         borrowed: false,
+        keys: Vec::new(),
     })
+}
+
+/// The keys of a cluster with this prefix, in which only `*?[]^` would be read as a pattern.
+fn key_patterns(prefix: &str) -> Vec<String> {
+    let escape = |character: char| {
+        let special = matches!(character, '*' | '?' | '[' | ']' | '^' | '\\');
+        special.then_some('\\').into_iter().chain([character])
+    };
+    let escaped: String = prefix.chars().flat_map(escape).collect();
+    CLUSTER_KEYS
+        .iter()
+        .map(|keys| format!("{escaped}{keys}"))
+        .collect()
 }
 
 async fn ping(client: &Client) -> Result<(), RedisError> {
@@ -359,7 +382,7 @@ mod tests {
             .unwrap();
         let (events, _kept) = mpsc::unbounded_channel();
         runtime.block_on(async {
-            let broker = MessageBroker::start(choice, out, &events).await;
+            let broker = MessageBroker::start(choice, "", out, &events).await;
             broker
                 .map(|broker| broker.facts.kind)
                 .map_err(|error| error.to_string())
@@ -383,6 +406,11 @@ mod tests {
     fn a_word_that_is_no_url_is_refused_with_the_expected_form() {
         let message = start(&RedisChoice::Url("six379".to_owned()), Path::new("/")).unwrap_err();
         assert!(message.contains("expected redis://"), "{message}");
+    }
+
+    #[test]
+    fn a_prefix_is_taken_literally() {
+        assert_eq!(key_patterns("a*"), ["a\\*{m}*", "a\\*{p[0-9]*}*"]);
     }
 
     #[test]

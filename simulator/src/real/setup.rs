@@ -147,7 +147,13 @@ async fn prepare(
         return Err(EnvironmentError::new(message));
     }
     let (events, mut children) = mpsc::unbounded_channel();
-    let broker = MessageBroker::start(&options.redis, &options.out, &events).await?;
+    let broker = MessageBroker::start(
+        &options.redis,
+        &scenario.cluster.channel_prefix,
+        &options.out,
+        &events,
+    )
+    .await?;
     progress.note(&format!("broker: {}", broker.describe()));
     // Before the instances start, so that nothing else runs.
     let floor = floor::measure(FLOOR_TIME).ok().flatten().map(|echo| Floor {
