@@ -101,8 +101,10 @@ pub struct RunLoop {
     pub last_faulted: Vec<usize>,
     /// When the processes are measured next.
     pub next_sample: Time,
+    /// Resident memory before the devices came.
+    pub idle: ResidentMemory,
     /// Resident memory when all devices were registered for the first time.
-    pub at_full_fleet: Option<FullFleet>,
+    pub at_full_fleet: Option<ResidentMemory>,
     /// Since when all tickets have ended.
     pub quiet_since: Option<Time>,
     /// The longest time by which the load generator was late.
@@ -111,7 +113,7 @@ pub struct RunLoop {
 
 /// Resident memory in KiB.
 #[derive(Clone, Copy, Debug)]
-pub struct FullFleet {
+pub struct ResidentMemory {
     /// Of the simulator.
     pub simulator: u64,
     /// Of all instances together.
@@ -441,7 +443,7 @@ impl RunLoop {
         if self.at_full_fleet.is_none() && self.back_end.registry().endpoints().len() >= self.devices {
             self.instances.sample();
             let simulator = super::usage::Usage::own().map_or(0, |usage| usage.rss_kib);
-            self.at_full_fleet = Some(FullFleet {
+            self.at_full_fleet = Some(ResidentMemory {
                 simulator,
                 instances: self.instances.rss_kib(),
             });

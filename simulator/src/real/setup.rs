@@ -19,7 +19,7 @@ use super::message_broker::MessageBroker;
 use super::northbound::{Channels, Northbound, NorthboundEvent};
 use super::progress::Progress;
 use super::recorder::{Recorder, cannot_write};
-use super::run_loop::{Interrupts, RunLoop};
+use super::run_loop::{Interrupts, ResidentMemory, RunLoop};
 use super::socket::FleetSocket;
 use super::usage::Usage;
 use crate::backend::BackEnd;
@@ -74,12 +74,12 @@ pub async fn carry_out(scenario: &Scenario, options: &RunOptions) -> Result<Outc
         events,
         idle_kib,
     } = environment;
-    let own_kib = Usage::own().map_or(0, |usage| usage.rss_kib);
     let parts = Parts {
         instances,
         children,
         northbound,
         progress,
+        idle_kib,
     };
     let mut world = build(scenario, options, parts).await?;
     events
@@ -91,16 +91,7 @@ pub async fn carry_out(scenario: &Scenario, options: &RunOptions) -> Result<Outc
         .record(world.clock.now(), Event::Ended { interrupted });
     world.progress.finish();
     world.instances.sample();
-    let facts = facts(
-        &world,
-        &broker,
-        floor,
-        Idle {
-            own_kib,
-            instances_kib: idle_kib,
-        },
-        began,
-    );
+    let facts = facts(&world, &broker, floor, began);
     end(world, &broker).await?;
     Ok(Outcome {
         history: options.out.join(HISTORY_FILE),
@@ -258,6 +249,7 @@ struct Parts {
     children: mpsc::UnboundedReceiver<ChildEvent>,
     northbound: Northbound,
     progress: Progress,
+    idle_kib: u64,
 }
 
 /// Puts the loop together. Its clock starts here.
@@ -276,8 +268,14 @@ async fn build(scenario: &Scenario, options: &RunOptions, parts: Parts) -> Resul
     let mut back_end = BackEnd::new(scenario.into(), generator(seed, Purpose::Tickets));
     back_end.handle_connection(Time::ZERO, true);
     let instances = parts.instances.all().len();
+    // Last of all before the devices, so that it is their memory which comes on top.
+    let idle = ResidentMemory {
+        simulator: Usage::own().map_or(0, |usage| usage.rss_kib),
+        instances: parts.idle_kib,
+    };
     Ok(RunLoop {
         clock,
+        idle,
         fleet: Fleet::new(fleet, Time::ZERO, generator(seed, Purpose::Fleet)),
         uplink: Network::new(impairment, network(Purpose::Uplink), MAX_IN_FLIGHT),
         downlink: Network::new(impairment, network(Purpose::Downlink), MAX_IN_FLIGHT),
@@ -335,19 +333,7 @@ fn fleet_config(scenario: &Scenario) -> Result<FleetConfig, EnvironmentError> {
     })
 }
 
-/// Resident memory before the devices came, in KiB.
-struct Idle {
-    own_kib: u64,
-    instances_kib: u64,
-}
-
-fn facts(
-    world: &RunLoop,
-    broker: &MessageBroker,
-    floor: Option<Floor>,
-    idle: Idle,
-    began: Instant,
-) -> RunFacts {
+fn facts(world: &RunLoop, broker: &MessageBroker, floor: Option<Floor>, began: Instant) -> RunFacts {
     let per_device = |full: u64, idle: u64| {
         let devices = world.devices.max(1) as f64;
         (full > idle).then(|| (full - idle) as f64 * 1024.0 / devices)
@@ -356,6 +342,7 @@ fn facts(
     let instances: Vec<InstanceCost> = world.instances.costs(|instance| {
         registry.served_by(instance.address.port()) + world.back_end.ended_by(&instance.id)
     });
+    let full = world.at_full_fleet;
     let mut warnings = world.warnings.clone();
     warnings.extend(world.harness_warnings());
     RunFacts {
@@ -368,12 +355,8 @@ fn facts(
             .and_then(|child| Usage::of(child.pid()))
             .map(cost),
         simulator: Usage::own().map(cost),
-        bytes_per_device: world
-            .at_full_fleet
-            .and_then(|full| per_device(full.simulator, idle.own_kib)),
-        server_bytes_per_device: world
-            .at_full_fleet
-            .and_then(|full| per_device(full.instances, idle.instances_kib)),
+        bytes_per_device: full.and_then(|full| per_device(full.simulator, world.idle.simulator)),
+        server_bytes_per_device: full.and_then(|full| per_device(full.instances, world.idle.instances)),
         broker_bytes_per_device: None,
         floor,
         warnings,
