@@ -3,6 +3,7 @@
 pub mod backend;
 pub mod balancer;
 pub mod checker;
+pub mod cli;
 pub mod fleet;
 pub mod history;
 pub mod load;

@@ -1,2 +1,5 @@
 //! Starts the simulator.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    simulator::cli::main_with(std::env::args_os().collect())
+}

@@ -4,11 +4,9 @@
 //! after the fault's end was announced (resume, restart): a process that was paused for less than its lease goes on.
 //! Without speakers (`leshan` dialect) it counts if its ticket was first sent after the fault.
 
-use hdrhistogram::Histogram;
 use rustc_hash::FxHashMap;
 
 use super::Failover;
-use super::latency::{histogram, millis_at, note};
 use crate::checker::{Body, Message, Ticket};
 use crate::history::{Entry, Event};
 
@@ -20,6 +18,7 @@ struct Waiting {
 }
 
 /// Collects recoveries while a history is read.
+#[derive(Default)]
 pub struct Recoveries {
     waiting: FxHashMap<String, Vec<Waiting>>,
     /// The newest incarnation of each instance that spoke.
@@ -29,24 +28,10 @@ pub struct Recoveries {
     /// Instances that the balancer has not noticed yet, since when.
     undetected: FxHashMap<String, u64>,
     devices: u64,
-    times: Histogram<u64>,
+    /// In microseconds: few enough to be kept as they are, and the limit on them is sharp.
+    times: Vec<u64>,
     detect_us: Option<u64>,
     harmful_at: Vec<u64>,
-}
-
-impl Default for Recoveries {
-    fn default() -> Self {
-        Recoveries {
-            waiting: FxHashMap::default(),
-            incarnations: FxHashMap::default(),
-            given_back: FxHashMap::default(),
-            undetected: FxHashMap::default(),
-            devices: 0,
-            times: histogram(),
-            detect_us: None,
-            harmful_at: Vec::new(),
-        }
-    }
 }
 
 impl Recoveries {
@@ -115,7 +100,7 @@ impl Recoveries {
         list.retain(|waiting| {
             let recovered = counts(waiting, message, ticket, given_back);
             if recovered {
-                note(&mut self.times, at_us - waiting.fault_us);
+                self.times.push(at_us - waiting.fault_us);
             }
             !recovered
         });
@@ -130,18 +115,26 @@ impl Recoveries {
     }
 
     /// The figures at the end of the history.
-    pub fn figures(&self) -> Failover {
+    pub fn figures(mut self) -> Failover {
+        self.times.sort_unstable();
+        let at = |share| millis_at(&self.times, share);
         Failover {
             devices: self.devices,
-            n: self.times.len(),
-            p50: millis_at(&self.times, 0.5),
-            p90: millis_at(&self.times, 0.9),
-            p99: millis_at(&self.times, 0.99),
-            max: millis_at(&self.times, 1.0),
+            n: self.times.len() as u64,
+            p50: at(0.5),
+            p90: at(0.9),
+            p99: at(0.99),
+            max: at(1.0),
             unrecovered: self.waiting.values().map(|list| list.len() as u64).sum(),
             detect: self.detect_us.map(|micros| micros as f64 / 1000.0),
         }
     }
+}
+
+/// The smallest value that at least this share of them does not exceed, in milliseconds.
+fn millis_at(sorted: &[u64], share: f64) -> Option<f64> {
+    let rank = (share * sorted.len() as f64).ceil() as usize;
+    sorted.get(rank.max(1) - 1).map(|micros| *micros as f64 / 1000.0)
 }
 
 fn counts(

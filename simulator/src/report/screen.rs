@@ -68,14 +68,13 @@ fn headline(report: &Report, style: Style) -> String {
         (false, Verdict::Pass) => style.paint("1;32", "pass"),
         (false, Verdict::Fail) => style.paint("1;31", "FAIL"),
     };
-    let broker = format!("{} {}", report.broker.kind, report.broker.version);
+    let broker = match report.broker.kind.as_str() {
+        "" => String::new(),
+        kind => format!("{} {}, ", kind, report.broker.version),
+    };
     format!(
-        "{verdict}  {} (seed {}, {} world, {}, {:.1} s)",
-        report.scenario,
-        report.seed,
-        report.world,
-        broker.trim(),
-        report.duration_s
+        "{verdict}  {} (seed {}, {} world, {broker}{:.1} s)",
+        report.scenario, report.seed, report.world, report.duration_s
     )
 }
 

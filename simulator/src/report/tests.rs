@@ -1,1 +1,258 @@
+//! From histories to figures.
 
+use super::assemble::Reading;
+use super::*;
+use crate::history::{Entry, Event, RegistrationChannel};
+use crate::scenario::Scenario;
+
+const SCENARIO: &str =
+    "name = \"x\"\nquestion = \"?\"\nduration = \"60s\"\n[expect]\n\"failover_ms.unrecovered\" = 0\n";
+
+#[derive(Default)]
+struct Story(Vec<Entry>);
+
+impl Story {
+    fn with(mut self, at_ms: u64, event: Event) -> Story {
+        self.0.push(Entry {
+            at_us: at_ms * 1000,
+            event,
+        });
+        self
+    }
+
+    /// A read that is acked at once and answered after `millis` by `by`.
+    fn read(self, at_ms: u64, ep: &str, millis: u64, by: &str) -> Story {
+        let ticket = format!("{ep}-{at_ms}");
+        let sent = Event::Sent {
+            ep: ep.into(),
+            ticket: ticket.clone(),
+            kind: "read".into(),
+            path: "/3/0/0".into(),
+            repeatable: true,
+            argument: None,
+            timeout_ms: 20_000,
+            intended_us: (at_ms - 1) * 1000,
+            attempt: 1,
+            probe: false,
+            published: true,
+        };
+        let heard = |rest: &str| {
+            let message = format!(r#"{{"ep":"{ep}","ticket":"{ticket}",{rest},"by":"{by}"}}"#);
+            Event::Heard { message }
+        };
+        let response = heard(r#""resp":{"kind":"read","code":"CONTENT"}"#);
+        self.with(at_ms, sent)
+            .with(at_ms, heard(r#""ack":true"#))
+            .with(at_ms + millis, response)
+    }
+
+    fn fault(self, at_ms: u64, action: &str, harmful: bool, affected: &[&str]) -> Story {
+        let affected = affected.iter().map(ToString::to_string).collect();
+        self.with(
+            at_ms,
+            Event::Fault {
+                action: action.into(),
+                instances: vec!["A".into()],
+                affected,
+                harmful,
+            },
+        )
+    }
+
+    fn report(self, facts: &RunFacts) -> Report {
+        let scenario = Scenario::parse(SCENARIO, "x.toml").unwrap();
+        let mut reading = Reading::new(&scenario);
+        self.0.iter().for_each(|entry| reading.observe(entry));
+        reading.finish(&scenario, facts).report
+    }
+}
+
+#[test]
+fn latency_counts_from_the_intended_time_and_is_apart_around_faults() {
+    let story = Story::default()
+        .read(1000, "d1", 9, "B#1")
+        .fault(5000, "kill", true, &[]);
+    let story = story
+        .read(5100, "d1", 1499, "B#1")
+        .read(9499, "d1", 5, "B#1")
+        .read(9502, "d1", 19, "B#1");
+    let latency = story.report(&RunFacts::default()).latency_ms;
+    // Three significant digits: values stand for the end of their bucket. The window after the fault at 5 s is F (1.5 s) and a retransmission (3 s): it ends at 9.5 s.
+    assert_eq!((latency.steady.n, latency.fault.n), (2, 2));
+    assert_eq!(
+        (latency.steady.p50, latency.steady.max),
+        (Some(10.007), Some(20.015))
+    );
+    assert_eq!(latency.fault.p50, Some(6.003));
+    assert_eq!(latency.uncorrected.p50, Some(9.007));
+    assert_eq!(latency.overall.n, 4);
+}
+
+#[test]
+fn failover_is_the_time_to_the_first_success_by_another_than_the_incarnation_that_was_hit() {
+    let story = Story::default()
+        .read(1000, "d1", 9, "A#1")
+        .fault(5000, "kill", true, &["d1", "d2", "d3"]);
+    let story = story.with(
+        5300,
+        Event::Health {
+            id: "A".into(),
+            healthy: false,
+        },
+    );
+    // The dead A#1 had already published this one; it proves nothing.
+    let story = story
+        .read(5001, "d1", 9, "A#1")
+        .read(6000, "d1", 100, "B#1")
+        .read(6900, "d2", 100, "A#2");
+    let report = story.report(&RunFacts::default());
+    let failover = &report.failover_ms;
+    assert_eq!((failover.devices, failover.n, failover.unrecovered), (3, 2, 1));
+    assert_eq!(
+        (failover.p50, failover.max, failover.detect),
+        (Some(1100.0), Some(2000.0), Some(300.0))
+    );
+    assert_eq!(report.verdict, Verdict::Fail);
+    assert_eq!(report.expectations[0].actual, 1);
+}
+
+#[test]
+fn an_instance_that_was_paused_briefly_recovers_its_own_devices() {
+    let story = Story::default()
+        .read(1000, "d1", 9, "A#1")
+        .fault(5000, "pause", true, &["d1"]);
+    let story = story
+        .fault(5400, "resume", false, &[])
+        .read(5500, "d1", 100, "A#1");
+    let report = story.report(&RunFacts::default());
+    assert_eq!((report.failover_ms.n, report.failover_ms.unrecovered), (1, 0));
+    assert_eq!(report.verdict, Verdict::Pass);
+}
+
+#[test]
+fn devices_and_events_are_counted() {
+    let registered = |ep: &str, again| Event::DeviceRegistered {
+        ep: ep.into(),
+        registration: "r".into(),
+        again,
+    };
+    let event = |channel, message: &str| Event::Registration {
+        channel,
+        message: message.into(),
+    };
+    let story = Story::default()
+        .with(0, registered("d1", false))
+        .with(500, registered("d2", false));
+    let story = story
+        .with(1000, registered("d3", false))
+        .with(1500, Event::DeviceUpdated { ep: "d1".into() });
+    let story = story.with(
+        2000,
+        Event::DeviceLostRegistration {
+            ep: "d2".into(),
+            reason: "4.04".into(),
+        },
+    );
+    let story = story.with(
+        2100,
+        Event::DeviceLostRegistration {
+            ep: "d3".into(),
+            reason: "4.04".into(),
+        },
+    );
+    let story = story.with(2200, registered("d2", true));
+    let story = story.with(
+        2200,
+        event(RegistrationChannel::New, r#"{"ep":"d2","regId":"r2","rev":1}"#),
+    );
+    let report = story.report(&RunFacts::default());
+    let expected = Devices {
+        count: 1000,
+        registered: 2,
+        registrations: 4,
+        updates: 1,
+        reregistrations: 1,
+        lost_registrations: 2,
+        ..Devices::default()
+    };
+    assert_eq!(report.devices, expected);
+    assert_eq!(
+        report.events,
+        Events {
+            new: 1,
+            ..Events::default()
+        }
+    );
+    assert_eq!(report.throughput.registrations_per_s, Some(3.0));
+}
+
+#[test]
+fn cost_is_per_operation_and_a_multiple_of_the_floor() {
+    let instance = InstanceCost {
+        id: "A".into(),
+        cpu_s: 0.5,
+        rss_peak_kib: 9000,
+        operations: Some(1000),
+    };
+    let facts = RunFacts {
+        instances: vec![instance],
+        floor: Some(Floor {
+            cpu_us_per_datagram: 5.0,
+            datagrams_per_s: 180_000.0,
+        }),
+        ..RunFacts::default()
+    };
+    let story = Story::default()
+        .read(1000, "d1", 9, "A#1")
+        .read(2000, "d1", 9, "A#1");
+    let cost = story.report(&facts).cost;
+    assert_eq!(cost.instances[0].cpu_us_per_op, Some(500.0));
+    assert_eq!(cost.cluster.cpu_us_per_op, Some(250_000.0), "two tickets");
+    assert_eq!(cost.cluster.cpu_floors_per_op, Some(50_000.0));
+}
+
+#[test]
+fn the_screen_is_one_screen_and_names_the_verdict_first() {
+    let report = Story::default()
+        .read(1000, "d1", 9, "A#1")
+        .report(&RunFacts::default());
+    let plain = screen(&report, std::path::Path::new("reports/x"), Style::Plain);
+    assert!(plain.starts_with("pass  x (seed 42"), "{plain}");
+    assert!(plain.lines().count() <= 24, "{plain}");
+    assert!(plain.contains("reports/x") && !plain.contains('\x1b'));
+    let coloured = screen(&report, std::path::Path::new("reports/x"), Style::Coloured);
+    assert!(coloured.starts_with("\x1b[1;32mpass\x1b[0m"), "{coloured}");
+}
+
+#[test]
+fn the_histogram_file_has_the_form_that_plotters_read() {
+    let mut histogram = latency::histogram();
+    (1..=1000).for_each(|millis| latency::note(&mut histogram, millis * 1000));
+    let text = latency::hgrm(&histogram);
+    assert!(
+        text.starts_with("       Value     Percentile TotalCount 1/(1-Percentile)\n\n"),
+        "{text}"
+    );
+    let row = text
+        .lines()
+        .find(|line| line.contains(" 0.500000000000 "))
+        .expect("the median has a line");
+    assert_eq!(
+        row.split_whitespace().collect::<Vec<_>>(),
+        ["500.223", "0.500000000000", "500", "2.00"]
+    );
+    assert!(text.contains("Total count    =         1000]"), "{text}");
+}
+
+#[test]
+fn the_schema_describes_a_report() {
+    let report = Story::default()
+        .read(1000, "d1", 9, "A#1")
+        .report(&RunFacts::default())
+        .to_json();
+    let schema = schema::json_schema();
+    for member in report.as_object().unwrap().keys() {
+        assert!(schema["properties"].get(member).is_some(), "{member}");
+    }
+    assert!(schema::known_paths().contains(&"cost.simulator.bytes_per_device".to_string()));
+}

@@ -13,6 +13,9 @@ pub mod schema;
 mod section;
 mod units;
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 pub use error::{Problem, ScenarioError};

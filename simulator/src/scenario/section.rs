@@ -12,7 +12,7 @@ use super::units::{parse_duration, parse_share};
 /// Collects what is wrong with a document.
 pub struct Problems<'a> {
     document: &'a Document,
-    found: RefCell<Vec<Problem>>,
+    found: RefCell<Vec<(usize, Problem)>>,
 }
 
 impl<'a> Problems<'a> {
@@ -24,13 +24,20 @@ impl<'a> Problems<'a> {
     }
 
     pub fn add(&self, origin: &Origin, message: impl Into<String>) {
-        self.found
-            .borrow_mut()
-            .push(self.document.problem(origin, message.into()));
+        let place = match origin {
+            Origin::File(offset) => *offset,
+            Origin::Option(_) => usize::MAX,
+        };
+        let problem = self.document.problem(origin, message.into());
+        self.found.borrow_mut().push((place, problem));
     }
 
+    /// In the order of the file, options last; each once, though a table may be looked at twice.
     pub fn into_found(self) -> Vec<Problem> {
-        self.found.into_inner()
+        let mut found = self.found.into_inner();
+        found.sort_by_key(|(place, _)| *place);
+        found.dedup();
+        found.into_iter().map(|(_, problem)| problem).collect()
     }
 }
 

@@ -1,0 +1,216 @@
+//! The command line: arguments in, exit code out. Everything it does is done by the other modules; here they meet.
+//!
+//! Exit codes: 0 pass, 1 an expectation failed, 2 the scenario or the command line is wrong, 3 the environment failed,
+//! 130 interrupted.
+
+mod run;
+mod verbs;
+
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::report::Style;
+use crate::scenario::{RedisChoice, parse_share};
+
+/// Simulation and load testing for LwM2M server clusters: runs a scenario against a cluster of server processes, breaks
+/// things as it says, and proves what happened to every request.
+#[derive(Debug, Parser)]
+#[command(
+    name = "simulator",
+    version,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true
+)]
+#[command(
+    after_help = "Exit codes: 0 pass · 1 an expectation failed · 2 the scenario or the command line is wrong · \
+                        3 the environment failed · 130 interrupted"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    #[command(flatten)]
+    run: RunArguments,
+}
+
+#[derive(Debug, Args)]
+struct RunArguments {
+    /// The scenario file.
+    #[arg(required = true, value_name = "SCENARIO")]
+    scenario: Option<PathBuf>,
+    /// Run in the virtual world: one thread, a virtual clock, decided by the seed alone.
+    #[arg(long = "virtual")]
+    in_virtual_world: bool,
+    /// The seed, instead of the scenario's.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// The broker, instead of the scenario's: redis://HOST:PORT/DB, auto or embedded.
+    #[arg(long, value_name = "URL", env = "REDIS_URL", value_parser = redis)]
+    redis: Option<RedisChoice>,
+    /// The report directory; it must not hold anything yet. Otherwise reports/NAME-TIME.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    overrides: Overrides,
+    /// Compare with the report.json of an earlier run.
+    #[arg(long, value_name = "REPORT")]
+    baseline: Option<PathBuf>,
+    /// Fail if a figure is worse than the baseline's by more than this share.
+    #[arg(long, value_name = "SHARE", value_parser = share, requires = "baseline")]
+    max_regression: Option<f64>,
+    /// No progress, and one line at the end.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+#[derive(Debug, Args)]
+struct Overrides {
+    /// Replace a value of the scenario: --set devices.count=5000, --set balancer.policy=round-robin, --set fault.0.at=9s
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Validate scenario files without running them.
+    Check {
+        /// The scenario files.
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        #[command(flatten)]
+        overrides: Overrides,
+    },
+    /// Compare two reports.
+    Compare {
+        /// The report.json of the earlier run.
+        old: PathBuf,
+        /// The report.json of the later run.
+        new: PathBuf,
+        /// Fail if a figure is worse by more than this share: 10% or 0.1.
+        #[arg(long, value_name = "SHARE", value_parser = share)]
+        max_regression: Option<f64>,
+    },
+    /// Judge a saved history again.
+    Replay {
+        /// A history.jsonl.zst, or a report directory.
+        history: PathBuf,
+        /// Write the report files into this directory.
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
+    /// Print the JSON Schema of the scenario file or of report.json.
+    Schema {
+        /// Which one.
+        #[arg(value_enum, default_value_t = SchemaOf::Scenario)]
+        of: SchemaOf,
+    },
+    /// Run one instance of the cluster server (the same program as the package `server`).
+    #[command(disable_help_flag = true)]
+    Server {
+        /// As in `simulator server --help`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Run the embedded broker: the part of Redis that the cluster needs.
+    #[command(hide = true)]
+    Broker {
+        /// Where to listen; port 0 takes a free one.
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:6379")]
+        listen: SocketAddr,
+        /// Keep an append log in this directory, so that the data outlives the process.
+        #[arg(long, value_name = "DIR")]
+        append_to: Option<PathBuf>,
+    },
+}
+
+#[derive(Copy, Clone, Debug, clap::ValueEnum)]
+enum SchemaOf {
+    /// The scenario file.
+    Scenario,
+    /// report.json
+    Report,
+}
+
+/// Why a command did not do what it was asked; each has its exit code.
+#[derive(Debug)]
+enum Failure {
+    /// 2: the scenario or the command line is wrong.
+    Usage(String),
+    /// 3: the environment failed.
+    Environment(String),
+}
+
+/// How a command ended.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum End {
+    Pass,
+    ExpectationFailed,
+    Interrupted,
+}
+
+/// Runs the command line; `arguments` begin with the name of the program.
+pub fn main_with(arguments: Vec<OsString>) -> ExitCode {
+    let parsed = match Arguments::try_parse_from(arguments) {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let ended = match parsed.verb {
+        None => run::run(parsed.run),
+        Some(Verb::Check { files, overrides }) => verbs::check(&files, &overrides.set),
+        Some(Verb::Compare {
+            old,
+            new,
+            max_regression,
+        }) => verbs::compare(&old, &new, max_regression),
+        Some(Verb::Replay { history, out }) => verbs::replay(&history, out.as_deref()),
+        Some(Verb::Schema { of }) => verbs::schema(of),
+        Some(Verb::Server { arguments }) => {
+            let name = std::iter::once(OsString::from("simulator server"));
+            return server::cli::main_with(name.chain(arguments));
+        }
+        Some(Verb::Broker { listen, append_to }) => verbs::broker(listen, append_to),
+    };
+    match ended {
+        Ok(End::Pass) => ExitCode::SUCCESS,
+        Ok(End::ExpectationFailed) => ExitCode::from(1),
+        Ok(End::Interrupted) => ExitCode::from(130),
+        Err(Failure::Usage(message)) => complain(&message, 2),
+        Err(Failure::Environment(message)) => complain(&message, 3),
+    }
+}
+
+fn complain(message: &str, code: u8) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "error: {message}");
+    ExitCode::from(code)
+}
+
+/// Prints; a reader that went away (`| head`) is no error of ours.
+fn say(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+/// Colours only for a person at a terminal who did not ask for none (no-color.org).
+fn style() -> Style {
+    let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    if wanted && std::io::stdout().is_terminal() {
+        Style::Coloured
+    } else {
+        Style::Plain
+    }
+}
+
+fn redis(text: &str) -> Result<RedisChoice, String> {
+    RedisChoice::parse(text)
+        .ok_or_else(|| format!("expected auto, embedded or redis://HOST:PORT/DB, found `{text}`"))
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    parse_share(text)
+}

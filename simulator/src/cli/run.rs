@@ -1,0 +1,149 @@
+//! `simulator SCENARIO`: reads the scenario, lets the world carry it out, judges the history, writes the report.
+
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::{End, Failure, RunArguments, say, style, verbs};
+use crate::real;
+use crate::report::{Judged, Report, Verdict, judge, screen, write_facts, write_report};
+use crate::run::{Outcome, RunOptions};
+use crate::scenario::Scenario;
+
+/// Runs a scenario and says how it ended.
+pub fn run(arguments: RunArguments) -> Result<End, Failure> {
+    let file = arguments.scenario.clone().unwrap_or_default();
+    let scenario = read_scenario(&file, &arguments.overrides.set)?;
+    if arguments.in_virtual_world {
+        return Err(Failure::Usage(
+            "--virtual: the virtual world is not there yet in this version; run without it".into(),
+        ));
+    }
+    let baseline = arguments
+        .baseline
+        .as_deref()
+        .map(verbs::read_report)
+        .transpose()?;
+    let out = prepare_directory(&scenario, arguments.out.as_deref())?;
+    let options = RunOptions {
+        seed: arguments.seed.unwrap_or(scenario.seed),
+        redis: arguments
+            .redis
+            .clone()
+            .unwrap_or_else(|| scenario.cluster.redis.clone()),
+        out: out.clone(),
+        quiet: arguments.quiet,
+    };
+    save_scenario(&scenario, &options)?;
+    let outcome = real::run(&scenario, &options).map_err(|error| Failure::Environment(error.to_string()))?;
+    let judged = report(&scenario, &outcome, &out)?;
+    show(&judged.report, &out, arguments.quiet);
+    let regressed =
+        baseline.is_some_and(|old| verbs::show_changes(&old, &judged.report, arguments.max_regression));
+    Ok(match (outcome.interrupted, judged.report.verdict, regressed) {
+        (true, _, _) => End::Interrupted,
+        (false, Verdict::Pass, false) => End::Pass,
+        (false, _, _) => End::ExpectationFailed,
+    })
+}
+
+/// Reads and checks a scenario file.
+pub fn read_scenario(file: &Path, overrides: &[String]) -> Result<Scenario, Failure> {
+    let name = file.display().to_string();
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| Failure::Usage(format!("{name}: the scenario file cannot be read: {error}")))?;
+    Scenario::parse_with(&text, &name, overrides).map_err(|error| Failure::Usage(error.to_string()))
+}
+
+fn report(scenario: &Scenario, outcome: &Outcome, out: &Path) -> Result<Judged, Failure> {
+    let failed = |error: &dyn std::fmt::Display| Failure::Environment(error.to_string());
+    write_facts(out, &outcome.facts).map_err(|error| failed(&error))?;
+    let judged = judge(&outcome.history, scenario, &outcome.facts).map_err(|error| failed(&error))?;
+    write_report(out, &judged).map_err(|error| failed(&error))?;
+    Ok(judged)
+}
+
+fn show(report: &Report, out: &Path, quiet: bool) {
+    let text = screen(report, out, style());
+    match (quiet, text.lines().next()) {
+        (true, Some(headline)) => say(&format!("{headline}  {}\n", out.display())),
+        _ => say(&text),
+    }
+}
+
+/// Makes the report directory, which must be empty: files of two runs side by side would lie.
+fn prepare_directory(scenario: &Scenario, wanted: Option<&Path>) -> Result<PathBuf, Failure> {
+    let out = match wanted {
+        Some(out) => out.to_path_buf(),
+        None => Path::new("reports").join(format!("{}-{}", scenario.name, time_stamp(SystemTime::now()))),
+    };
+    let failed = |error| {
+        Failure::Environment(format!(
+            "{}: the report directory cannot be made: {error}",
+            out.display()
+        ))
+    };
+    std::fs::create_dir_all(&out).map_err(failed)?;
+    if std::fs::read_dir(&out).map_err(failed)?.next().is_some() {
+        return Err(Failure::Usage(format!(
+            "{}: the report directory is not empty; name another one",
+            out.display()
+        )));
+    }
+    Ok(out)
+}
+
+/// The scenario as run, with what the command line changed in comments on top.
+fn save_scenario(scenario: &Scenario, options: &RunOptions) -> Result<(), Failure> {
+    let mut text = format!("# as run: --seed {}", options.seed);
+    for option in &scenario.overrides {
+        text.push_str(&format!(" --set '{option}'"));
+    }
+    text.push_str("\n\n");
+    text.push_str(&scenario.text);
+    let path = options.out.join("scenario.toml");
+    std::fs::write(&path, text).map_err(|error| Failure::Environment(format!("{}: {error}", path.display())))
+}
+
+/// `20160707T092514Z`
+fn time_stamp(now: SystemTime) -> String {
+    let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let (year, month, day) = date(seconds / 86_400);
+    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
+}
+
+/// The Gregorian date of a day since 1970-01-01.
+fn date(mut day: u64) -> (u64, u64, u64) {
+    let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let mut year = 1970;
+    while day >= 365 + u64::from(leap(year)) {
+        day -= 365 + u64::from(leap(year));
+        year += 1;
+    }
+    let february = 28 + u64::from(leap(year));
+    let mut month = 1;
+    for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
+        if day < length {
+            break;
+        }
+        day -= length;
+        month += 1;
+    }
+    (year, month, day + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn the_directory_name_carries_the_time_in_utc() {
+        let at = |seconds| time_stamp(UNIX_EPOCH + Duration::from_secs(seconds));
+        assert_eq!(at(0), "19700101T000000Z");
+        assert_eq!(at(951_782_400), "20000229T000000Z");
+        assert_eq!(at(1_467_883_514), "20160707T092514Z");
+        assert_eq!(at(4_107_542_399), "21000228T235959Z");
+        assert_eq!(at(4_107_542_400), "21000301T000000Z");
+    }
+}

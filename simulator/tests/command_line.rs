@@ -1,0 +1,266 @@
+//! The simulator's executable as people and CI call it: what it prints, where it fails, with which exit code.
+
+// Helpers of tests, though clippy does not see it.
+#![allow(clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use simulator::history::{Entry, Event, Header, HistoryWriter};
+use simulator::scenario::Scenario;
+
+const SCENARIO: &str = "name = \"one\"\nquestion = \"Is one read answered?\"\nduration = \"40s\"\n\
+                        [[load]]\nkind = \"read\"\nrate = 1\n[expect]\n\"tickets.violations\" = 0\n";
+
+fn simulator(arguments: &[&str], directory: &Path) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_simulator"));
+    command
+        .args(arguments)
+        .current_dir(directory)
+        .env_remove("REDIS_URL");
+    command.output().expect("the executable was built for this test")
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().expect("it exits by itself")
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// A history of one read; `answered` or silent to the end.
+fn history(directory: &Path, answered: bool) -> PathBuf {
+    let scenario = Scenario::parse(SCENARIO, "one.toml").unwrap();
+    let path = directory.join("history.jsonl.zst");
+    let mut writer = HistoryWriter::create(&path, &Header::new(&scenario, 7, "real", 0)).unwrap();
+    let mut add = |at_ms: u64, event| {
+        writer
+            .append(&Entry {
+                at_us: at_ms * 1000,
+                event,
+            })
+            .unwrap()
+    };
+    add(
+        0,
+        Event::Era {
+            reason: "start".into(),
+        },
+    );
+    add(0, Event::InstanceReady { id: "A".into() });
+    add(0, Event::BackEnd { connected: true });
+    add(
+        1000,
+        Event::Sent {
+            ep: "dev-0".into(),
+            ticket: "t1".into(),
+            kind: "read".into(),
+            path: "/3/0/0".into(),
+            repeatable: true,
+            argument: None,
+            timeout_ms: 5000,
+            intended_us: 999_000,
+            attempt: 1,
+            probe: false,
+            published: true,
+        },
+    );
+    if answered {
+        let says = |rest: &str| format!(r#"{{"ep":"dev-0","ticket":"t1",{rest},"by":"A#1"}}"#);
+        add(
+            1001,
+            Event::Heard {
+                message: says(r#""ack":true"#),
+            },
+        );
+        add(
+            1011,
+            Event::Heard {
+                message: says(r#""resp":{"kind":"read","code":"CONTENT"}"#),
+            },
+        );
+    }
+    add(40_000, Event::LoadStopped);
+    add(41_000, Event::Ended { interrupted: false });
+    writer.finish().unwrap();
+    path
+}
+
+#[test]
+fn the_scenarios_of_the_repository_are_valid_and_without_warnings() {
+    let files = [
+        "scenarios/failover.toml",
+        "scenarios/steady.toml",
+        "scenarios/zombie.toml",
+    ];
+    let output = simulator(&[&["check"], &files[..]].concat(), &repository());
+    let expected: String = files.iter().map(|file| format!("{file}: ok\n")).collect();
+    assert_eq!(
+        (out(&output), err(&output), code(&output)),
+        (expected, String::new(), 0)
+    );
+}
+
+#[test]
+fn a_wrong_scenario_is_named_with_file_and_line_and_exit_code_2() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("bad.toml"), SCENARIO.replace("rate", "rat")).unwrap();
+    for arguments in [&["check", "bad.toml"][..], &["bad.toml"][..]] {
+        let output = simulator(arguments, directory.path());
+        assert_eq!(code(&output), 2);
+        let message = err(&output);
+        assert!(
+            message.contains("bad.toml:6:1: unknown key `rat` in [load]; did you mean `rate`?"),
+            "{message}"
+        );
+    }
+    assert!(!directory.path().join("reports").exists(), "nothing is run");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named_with_exit_code_2() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = simulator(&["nothing.toml"], directory.path());
+    assert_eq!(code(&output), 2);
+    assert!(
+        err(&output).contains("nothing.toml: the scenario file cannot be read"),
+        "{}",
+        err(&output)
+    );
+}
+
+#[test]
+fn an_unknown_option_is_refused_with_exit_code_2() {
+    let directory = tempfile::tempdir().unwrap();
+    assert_eq!(
+        code(&simulator(&["one.toml", "--seeed", "3"], directory.path())),
+        2
+    );
+    let output = simulator(&["one.toml", "--redis", "mysql://x"], directory.path());
+    assert_eq!(code(&output), 2);
+    assert!(
+        err(&output).contains("expected auto, embedded or redis://HOST:PORT/DB"),
+        "{}",
+        err(&output)
+    );
+}
+
+#[test]
+fn the_virtual_world_says_that_it_is_not_there_yet() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("one.toml"), SCENARIO).unwrap();
+    let output = simulator(&["one.toml", "--virtual"], directory.path());
+    assert_eq!(code(&output), 2);
+    assert!(
+        err(&output).contains("the virtual world is not there yet"),
+        "{}",
+        err(&output)
+    );
+}
+
+#[test]
+fn a_report_directory_with_files_in_it_is_not_used() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("one.toml"), SCENARIO).unwrap();
+    let output = simulator(&["one.toml", "--out", "."], directory.path());
+    assert_eq!(code(&output), 2);
+    assert!(
+        err(&output).contains("the report directory is not empty"),
+        "{}",
+        err(&output)
+    );
+}
+
+#[test]
+fn a_saved_history_is_judged_again_with_the_scenario_in_it() {
+    let directory = tempfile::tempdir().unwrap();
+    history(directory.path(), true);
+    let output = simulator(&["replay", ".", "--out", "again"], directory.path());
+    assert_eq!((code(&output), err(&output)), (0, String::new()));
+    assert!(
+        out(&output).starts_with("pass  one (seed 7, real world, 41.0 s)\n"),
+        "{}",
+        out(&output)
+    );
+    let report = std::fs::read_to_string(directory.path().join("again/report.json")).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["latency_ms"]["overall"]["p50"], 12.007);
+    assert_eq!(report["latency_ms"]["uncorrected"]["p50"], 11.007);
+    for file in ["report.md", "latency.hgrm"] {
+        assert!(directory.path().join("again").join(file).exists(), "{file}");
+    }
+}
+
+#[test]
+fn a_lost_request_fails_the_run_with_exit_code_1_and_its_story() {
+    let directory = tempfile::tempdir().unwrap();
+    history(directory.path(), false);
+    let output = simulator(
+        &["replay", "history.jsonl.zst", "--out", "again"],
+        directory.path(),
+    );
+    assert_eq!(code(&output), 1);
+    let screen = out(&output);
+    assert!(
+        screen.contains("FAIL  tickets.violations == 0   actual 1"),
+        "{screen}"
+    );
+    assert!(
+        screen.contains("lost  dev-0 t1: neither ack nor err after 1 publication(s)"),
+        "{screen}"
+    );
+    let markdown = std::fs::read_to_string(directory.path().join("again/report.md")).unwrap();
+    assert!(
+        markdown.contains(r#""event":"sent","ep":"dev-0","ticket":"t1""#),
+        "{markdown}"
+    );
+}
+
+#[test]
+fn two_reports_are_compared_and_a_regression_fails() {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, answered) in [("good", true), ("bad", false)] {
+        let run = directory.path().join(name);
+        std::fs::create_dir(&run).unwrap();
+        history(&run, answered);
+        simulator(&["replay", ".", "--out", "."], &run);
+    }
+    let compare = |old: &str, new: &str, limit: &[&str]| {
+        let arguments = [&["compare", old, new][..], limit].concat();
+        simulator(&arguments, directory.path())
+    };
+    let limit = ["--max-regression", "10%"];
+    let worse = compare("good/report.json", "bad/report.json", &limit);
+    assert_eq!(code(&worse), 1);
+    let line = out(&worse)
+        .lines()
+        .find(|line| line.starts_with("tickets.violations"))
+        .unwrap()
+        .to_string();
+    assert_eq!(
+        line.split_whitespace().collect::<Vec<_>>(),
+        ["tickets.violations", "0.00", "1.00", "∞", "REGRESSION"]
+    );
+    assert_eq!(code(&compare("good/report.json", "bad/report.json", &[])), 0);
+    assert_eq!(code(&compare("good/report.json", "good/report.json", &limit)), 0);
+    assert_eq!(code(&compare("bad/report.json", "good/report.json", &limit)), 0);
+}
+
+#[test]
+fn the_schemas_are_json() {
+    let directory = tempfile::tempdir().unwrap();
+    let schema = |of: &str| -> serde_json::Value {
+        serde_json::from_str(&out(&simulator(&["schema", of], directory.path()))).unwrap()
+    };
+    assert!(schema("scenario")["properties"]["cluster"]["properties"]["lease"].is_object());
+    assert!(schema("report")["properties"]["tickets"]["properties"]["double_execution"].is_object());
+}
