@@ -301,7 +301,13 @@ impl Instance {
         self.uplinks_pending = 0;
         self.command_up = false;
         self.outputs.clear();
-        self.outputs.push_back(Output::Reset);
+        // Who wanted to leave has left: there is nothing to come back for.
+        let next = if self.leaving.take().is_some() {
+            Output::Left
+        } else {
+            Output::Reset
+        };
+        self.outputs.push_back(next);
     }
 
     fn connection_changed(&mut self, input: &Input<'_>) {

@@ -1,0 +1,145 @@
+//! Membership: ids, leases, partitions, and members that go or fall silent.
+
+mod support;
+
+use server::instance::Limits;
+use support::{World, device};
+
+const A: usize = 0;
+const B: usize = 1;
+const C: usize = 2;
+
+/// How many of 300 endpoints each speaker is the steward of.
+fn stewards(world: &mut World, round: &str) -> std::collections::BTreeMap<String, usize> {
+    let mut count = std::collections::BTreeMap::new();
+    for n in 0..300 {
+        world.read(&format!("{round}-{n}"), "who");
+        let answers = world.answers();
+        assert_eq!(answers.len(), 1, "one steward answers: {answers:?}");
+        let (_, by) = answers[0].rsplit_once("\"by\":\"").unwrap();
+        *count.entry(by.trim_end_matches("\"}").to_owned()).or_insert(0) += 1;
+    }
+    count
+}
+
+#[test]
+fn three_members_share_the_partitions_and_two_take_those_of_the_third() {
+    let mut world = World::new(3);
+    let before = stewards(&mut world, "before");
+    assert_eq!(before.keys().collect::<Vec<_>>(), ["A#1", "B#1", "C#1"]);
+    assert!(before.values().all(|&n| n > 60), "{before:?}");
+    world.kill(B);
+    world.advance(1100);
+    let after = stewards(&mut world, "after");
+    assert_eq!(after.keys().collect::<Vec<_>>(), ["A#1", "C#1"]);
+}
+
+#[test]
+fn a_member_that_comes_back_is_another_incarnation_and_gets_partitions_after_it_has_listened() {
+    let mut world = World::new(3);
+    world.kill(B);
+    world.advance(1100);
+    world.start(B);
+    world.advance(2500);
+    assert!(!stewards(&mut world, "early").contains_key("B#2"));
+    world.advance(1500);
+    assert!(stewards(&mut world, "late").contains_key("B#2"));
+}
+
+#[test]
+fn a_second_process_with_a_living_id_gives_up_and_one_with_a_dead_id_waits() {
+    let mut world = World::new(1);
+    let second = world.add("A", Limits::default());
+    world.advance(3000);
+    assert!(
+        world
+            .fatal(second)
+            .unwrap()
+            .contains("another process is member `A` of this cluster")
+    );
+    world.kill(second);
+    world.kill(A);
+    let third = world.add("A", Limits::default());
+    assert_eq!(world.ready(third), [""; 0]);
+    world.advance(1200);
+    assert_eq!(world.ready(third), ["A#2"]);
+    assert_eq!(world.fatal(third), None);
+}
+
+#[test]
+fn a_member_without_a_subscription_gives_its_partitions_away_and_keeps_its_exchanges() {
+    let mut world = World::new(2);
+    world.register(A, "dev", device(1));
+    world.execute_request("dev", "t1");
+    let request = world.one_request();
+    world.answers();
+    world.cut_subscriber(A);
+    world.advance(300);
+    world.subscribe_again(A);
+    world.advance(300);
+    assert_eq!(stewards(&mut world, "cut").keys().collect::<Vec<_>>(), ["B#1"]);
+    world.answer(A, &request, lwm2m::coap::Code::CHANGED, "");
+    assert!(world.answers()[0].contains(r#""code":"CHANGED"},"by":"A#1"}"#));
+    world.advance(4000);
+    assert!(stewards(&mut world, "healed").contains_key("A#1"));
+}
+
+#[test]
+fn a_member_that_stays_deaf_is_declared_dead() {
+    let mut world = World::new(2);
+    world.register(A, "dev", device(1));
+    world.cut_subscriber(A);
+    world.advance(3000);
+    assert_eq!(stewards(&mut world, "deaf").keys().collect::<Vec<_>>(), ["B#1"]);
+    world.read("dev", "t1");
+    assert_eq!(world.one_request().node, B);
+    assert_eq!(
+        world.ready(A).last().map(String::as_str),
+        Some("A#2"),
+        "it joined again on new connections"
+    );
+}
+
+#[test]
+fn a_member_that_is_told_to_stop_hands_over_and_leaves() {
+    let mut world = World::new(3);
+    world.register(A, "dev", device(1));
+    world.terminate(A);
+    world.advance(600);
+    assert!(world.has_left(A));
+    assert_eq!(
+        stewards(&mut world, "left").keys().collect::<Vec<_>>(),
+        ["B#1", "C#1"]
+    );
+    world.read("dev", "t1");
+    let request = world.one_request();
+    assert!([B, C].contains(&request.node));
+}
+
+#[test]
+fn a_member_that_is_told_to_stop_first_ends_its_exchanges() {
+    let mut world = World::new(2);
+    world.register(A, "dev", device(1));
+    world.execute_request("dev", "t1");
+    let request = world.one_request();
+    world.answers();
+    world.terminate(A);
+    world.advance(1500);
+    assert!(!world.has_left(A));
+    world.answer(A, &request, lwm2m::coap::Code::CHANGED, "");
+    assert!(world.answers()[0].contains(r#""code":"CHANGED""#));
+    world.advance(1000);
+    assert!(world.has_left(A));
+}
+
+#[test]
+fn a_broker_that_forgets_everything_begins_a_new_era() {
+    let mut world = World::new(2);
+    world.register(A, "dev", device(1));
+    world.broker_forgets();
+    world.advance(2000);
+    assert_eq!(world.instance(A).statistics().eras, 1);
+    world.register(B, "dev", device(1));
+    world.read("dev", "t1");
+    assert!(world.answers()[0].contains(r#""ack":true"#));
+}

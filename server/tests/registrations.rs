@@ -1,0 +1,225 @@
+//! Registrations: events, copies of messages, owners, lifetimes, and what a device is told.
+
+mod support;
+
+use lwm2m::coap::{Code, option};
+use support::{World, device, request};
+
+const A: usize = 0;
+const B: usize = 1;
+
+fn revision(event: &str) -> u64 {
+    let (_, rest) = event.rsplit_once("\"rev\":").unwrap();
+    rest.trim_end_matches(|c: char| !c.is_ascii_digit())
+        .split(|c: char| !c.is_ascii_digit())
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap()
+}
+
+#[test]
+fn a_registration_is_published_in_the_shape_of_the_wiki_page() {
+    let mut world = World::new(1);
+    let mut message = world.register_request("myDevice", "lt=30");
+    message.options.push(option::URI_QUERY, b"x=y");
+    world.datagram(A, device(1), &message);
+    let id = world.registration_id(A, device(1));
+    let events = world.events();
+    assert_eq!((events.len(), events[0].0.as_str()), (1, "NEW"));
+    let expected = format!(
+        r#""address":"127.9.0.1","port":10001,"regAddr":"127.0.0.1","regPort":5001,"lt":30,"ver":"1.1","bnd":"U","ep":"myDevice","regId":"{id}","objLink":[{{"url":"/1/0","at":{{}}}},{{"url":"/3/0","at":{{}}}}],"addAttr":{{"x":"y"}},"root":"/","lastUp":"#
+    );
+    assert!(events[0].1.contains(&expected), "{}", events[0].1);
+    assert!(events[0].1.ends_with(r#","rev":1}"#));
+}
+
+#[test]
+fn an_update_through_another_instance_moves_the_device_there() {
+    let mut world = World::new(2);
+    let id = world.register(A, "dev", device(1));
+    world.events();
+    let mid = world.next_mid();
+    world.datagram(B, device(2), &request(Code::POST, mid, &format!("/rd/{id}")));
+    assert_eq!(world.sent()[0].message.code, Code::CHANGED);
+    let events = world.events();
+    assert_eq!(events[0].0, "UP");
+    assert!(events[0].1.starts_with(&format!(
+        r#"{{"regUpdate":{{"regId":"{id}","address":"127.9.0.1","port":10002}},"regUpdated":{{"regDate":"#
+    )));
+    assert!(events[0].1.contains(r#""regPort":5002"#));
+    world.read("dev", "t1");
+    let request = world.one_request();
+    assert_eq!((request.node, request.to), (B, device(2)));
+}
+
+#[test]
+fn a_copy_of_a_register_gets_the_same_answer_from_whichever_instance_and_changes_nothing() {
+    let mut world = World::new(2);
+    let message = world.register_request("dev", "lt=600");
+    world.datagram(A, device(1), &message);
+    let id = world.registration_id(A, device(1));
+    world.events();
+    world.kill(A);
+    world.datagram(B, device(1), &message);
+    assert_eq!(world.registration_id(B, device(1)), id);
+    assert_eq!(world.events(), []);
+    // After EXCHANGE_LIFETIME the message ID may be used again: it is a new Register.
+    world.advance(249_000);
+    world.datagram(B, device(1), &message);
+    assert_ne!(world.registration_id(B, device(1)), id);
+    let events = world.events();
+    assert_eq!(
+        events
+            .iter()
+            .map(|(channel, _)| channel.as_str())
+            .collect::<Vec<_>>(),
+        ["DEL", "NEW"]
+    );
+    assert!(events[0].1.ends_with(r#""rev":2,"reason":"replaced"}"#));
+    assert_eq!(revision(&events[1].1), 3);
+}
+
+#[test]
+fn a_copy_of_an_update_is_answered_and_published_once() {
+    let mut world = World::new(2);
+    let id = world.register(A, "dev", device(1));
+    let update = request(Code::POST, 77, &format!("/rd/{id}"));
+    world.datagram(A, device(1), &update);
+    world.events();
+    world.sent();
+    world.datagram(B, device(1), &update);
+    assert_eq!(world.sent()[0].message.code, Code::CHANGED);
+    assert_eq!(world.events(), []);
+}
+
+#[test]
+fn an_old_registration_id_is_not_found_after_a_new_register() {
+    let mut world = World::new(1);
+    let old = world.register(A, "dev", device(1));
+    world.register(A, "dev", device(1));
+    for code in [Code::POST, Code::PUT, Code::DELETE] {
+        let mid = world.next_mid();
+        world.datagram(A, device(1), &request(code, mid, &format!("/rd/{old}")));
+        assert_eq!(world.sent()[0].message.code, Code::NOT_FOUND);
+    }
+}
+
+#[test]
+fn a_de_registration_is_published_and_its_copy_gets_the_same_answer() {
+    let mut world = World::new(2);
+    let id = world.register(A, "dev", device(1));
+    world.events();
+    let message = request(Code::DELETE, 99, &format!("/rd/{id}"));
+    for (node, events) in [(A, 1), (B, 0)] {
+        world.datagram(node, device(1), &message);
+        assert_eq!(world.sent()[0].message.code, Code::DELETED);
+        let heard = world.events();
+        assert_eq!(heard.len(), events);
+        assert!(
+            heard
+                .iter()
+                .all(|(_, text)| text.ends_with(r#""rev":2,"reason":"deregistered"}"#))
+        );
+    }
+    // The tombstone goes on counting.
+    world.register(A, "dev", device(1));
+    assert_eq!(revision(&world.events()[0].1), 3);
+}
+
+#[test]
+fn a_registration_expires_when_its_lifetime_is_over_and_not_before() {
+    let mut world = World::new(3);
+    let message = world.register_request("dev", "lt=20");
+    world.datagram(A, device(1), &message);
+    let id = world.registration_id(A, device(1));
+    world.advance(15_000);
+    let mid = world.next_mid();
+    world.datagram(B, device(1), &request(Code::POST, mid, &format!("/rd/{id}")));
+    world.events();
+    world.advance(19_500);
+    assert_eq!(world.events(), []);
+    world.advance(2000);
+    let events = world.events();
+    assert_eq!((events.len(), events[0].0.as_str()), (1, "DEL"));
+    assert!(events[0].1.ends_with(r#","reason":"expired"}"#));
+    world.read("dev", "t1");
+    assert!(world.answers()[0].contains("UNKNOWN_ENDPOINT"));
+}
+
+#[test]
+fn the_longest_lifetime_is_kept() {
+    let mut world = World::new(1);
+    let message = world.register_request("dev", "lt=4294967295");
+    world.datagram(A, device(1), &message);
+    world.registration_id(A, device(1));
+    assert!(world.events()[0].1.contains(r#""lt":4294967295,"#));
+    world.advance(200_000);
+    world.read("dev", "t1");
+    assert!(world.answers()[0].contains(r#""ack":true"#));
+}
+
+#[test]
+fn what_a_device_does_wrong_it_is_told() {
+    let mut world = World::new(1);
+    for (parameter, code) in [
+        ("lt=0", Code::BAD_REQUEST),
+        ("b=XYZ", Code::BAD_REQUEST),
+        ("ep=again", Code::BAD_REQUEST),
+    ] {
+        let message = world.register_request("dev", parameter);
+        world.datagram(A, device(1), &message);
+        assert_eq!(world.sent()[0].message.code, code, "{parameter}");
+    }
+    let mut message = request(Code::POST, 500, "/rd");
+    message.options.push(option::URI_QUERY, b"ep=dev");
+    message.options.push(option::URI_QUERY, b"lwm2m=9.9");
+    message.payload = b"</3/0>".to_vec();
+    world.datagram(A, device(1), &message);
+    assert_eq!(world.sent()[0].message.code, Code::PRECONDITION_FAILED);
+    world.datagram(A, device(1), &request(Code::POST, 501, "/rd/nonsense"));
+    assert_eq!(world.sent()[0].message.code, Code::NOT_FOUND);
+    assert_eq!(world.events(), []);
+}
+
+#[test]
+fn without_the_broker_devices_are_told_5_03_and_all_goes_on_when_it_is_back() {
+    let mut world = World::new(2);
+    let id = world.register(A, "dev", device(1));
+    world.broker_down();
+    let mid = world.next_mid();
+    for wait in [0, 10_000] {
+        world.advance(wait);
+        world.datagram(B, device(1), &request(Code::POST, mid, &format!("/rd/{id}")));
+        let answer = world.sent().pop().unwrap();
+        assert_eq!(answer.message.code, Code::SERVICE_UNAVAILABLE);
+    }
+    world.broker_up();
+    world.advance(1000);
+    world.events();
+    world.datagram(B, device(1), &request(Code::POST, mid, &format!("/rd/{id}")));
+    assert_eq!(world.sent().pop().unwrap().message.code, Code::CHANGED);
+    world.read("dev", "t1");
+    assert!(world.answers()[0].contains(r#""ack":true"#));
+    assert_eq!(
+        (world.ready(A), world.ready(B)),
+        (
+            &["A#1".to_owned(), "A#2".to_owned()][..],
+            &["B#1".to_owned(), "B#2".to_owned()][..]
+        )
+    );
+}
+
+#[test]
+fn a_request_that_waits_for_the_store_is_not_answered_with_success_before_it_is_stored() {
+    let mut world = World::new(1);
+    world.pause(A);
+    let message = world.register_request("dev", "lt=600");
+    world.datagram(A, device(1), &message);
+    world.advance(5000);
+    world.resume(A);
+    // It slept through its lease: the Register of before is old mail.
+    assert_eq!((world.sent().len(), world.events().len()), (0, 0));
+    world.datagram(A, device(1), &message);
+    world.registration_id(A, device(1));
+}
