@@ -8,12 +8,12 @@ mod verbs;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::real::embedded_broker;
 use crate::report::Style;
 use crate::scenario::{RedisChoice, parse_share};
 
@@ -116,14 +116,11 @@ enum Verb {
         arguments: Vec<OsString>,
     },
     /// Run the embedded broker: the part of Redis that the cluster needs.
-    #[command(hide = true)]
+    #[command(hide = true, disable_help_flag = true)]
     Broker {
-        /// Where to listen; port 0 takes a free one.
-        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:6379")]
-        listen: SocketAddr,
-        /// Keep an append log in this directory, so that the data outlives the process.
-        #[arg(long, value_name = "DIR")]
-        append_to: Option<PathBuf>,
+        /// As in `simulator broker --help`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
     },
 }
 
@@ -172,10 +169,9 @@ pub fn main_with(arguments: Vec<OsString>) -> ExitCode {
         Some(Verb::Replay { history, out }) => verbs::replay(&history, out.as_deref()),
         Some(Verb::Schema { of }) => verbs::schema(of),
         Some(Verb::Server { arguments }) => {
-            let name = std::iter::once(OsString::from("simulator server"));
-            return server::cli::main_with(name.chain(arguments));
+            return server::cli::main_with(named("simulator server", arguments));
         }
-        Some(Verb::Broker { listen, append_to }) => verbs::broker(listen, append_to),
+        Some(Verb::Broker { arguments }) => return embedded_broker(named("simulator broker", arguments)),
     };
     match ended {
         Ok(End::Pass) => ExitCode::SUCCESS,
@@ -184,6 +180,11 @@ pub fn main_with(arguments: Vec<OsString>) -> ExitCode {
         Err(Failure::Usage(message)) => complain(&message, 2),
         Err(Failure::Environment(message)) => complain(&message, 3),
     }
+}
+
+/// The arguments of a program that is run through this one, its name first.
+fn named(name: &str, arguments: Vec<OsString>) -> Vec<OsString> {
+    std::iter::once(name.into()).chain(arguments).collect()
 }
 
 fn complain(message: &str, code: u8) -> ExitCode {

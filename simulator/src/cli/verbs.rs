@@ -1,9 +1,6 @@
-//! The verbs that run no scenario: `check`, `compare`, `replay`, `schema`, and the embedded broker.
+//! The verbs that run no scenario: `check`, `compare`, `replay`, `schema`.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-
-use broker::{RunOptions, ServerOptions};
 
 use super::run::read_scenario;
 use super::{End, Failure, SchemaOf, say, style};
@@ -95,19 +92,5 @@ pub fn schema(of: SchemaOf) -> Result<End, Failure> {
         SchemaOf::Report => report_schema::json_schema(),
     };
     say(&format!("{schema:#}\n"));
-    Ok(End::Pass)
-}
-
-/// Serves the embedded broker until SIGTERM or SIGINT.
-pub fn broker(listen: SocketAddr, append_to: Option<PathBuf>) -> Result<End, Failure> {
-    let options = RunOptions {
-        listen,
-        server: ServerOptions {
-            append_to,
-            ..ServerOptions::default()
-        },
-    };
-    let announce = |address: SocketAddr| say(&format!("ready redis://{address}\n"));
-    broker::run(options, announce).map_err(|error| Failure::Environment(error.to_string()))?;
     Ok(End::Pass)
 }

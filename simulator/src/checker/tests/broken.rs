@@ -1,0 +1,291 @@
+//! One broken rule each.
+
+use super::*;
+
+#[test]
+fn a_request_that_is_never_answered_though_nothing_failed_is_lost() {
+    let judgement = Story::begin().read(100, "t1").judged();
+    let violation = assert_only(&judgement, Breach::Lost, "t1");
+    assert_eq!(violation.at_us, 1_600 * MS);
+    assert_eq!(
+        violation.story.len(),
+        3,
+        "the era, the connection and the publication"
+    );
+}
+
+#[test]
+fn a_request_that_is_repeated_after_a_crash_and_never_answered_is_lost() {
+    let story = Story::begin()
+        .kill(99, "A")
+        .read(100, "t1")
+        .request(1700, "t1", "read", "/3/0/0", 2);
+    assert_only(&story.judged(), Breach::Lost, "t1");
+}
+
+#[test]
+fn an_acked_request_that_never_ends_has_no_terminal() {
+    let judgement = Story::begin()
+        .read(100, "t1")
+        .ack(101, "t1", "A#1")
+        .kill(102, "A")
+        .judged();
+    assert_only(&judgement, Breach::NoTerminal, "t1");
+}
+
+#[test]
+fn a_response_without_an_ack_is_reported() {
+    let judgement = Story::begin()
+        .read(100, "t1")
+        .value(103, "t1", "Acme", "A#1")
+        .judged();
+    assert_only(&judgement, Breach::NoAck, "t1");
+}
+
+#[test]
+fn a_second_ack_that_is_no_copy_is_reported() {
+    let story = Story::begin()
+        .read(100, "t1")
+        .ack(101, "t1", "A#1")
+        .ack(102, "t1", "A#1");
+    assert_only(
+        &story.value(103, "t1", "Acme", "A#1").judged(),
+        Breach::DoubleAck,
+        "t1",
+    );
+}
+
+#[test]
+fn a_copy_of_an_ack_that_no_repeat_asked_for_is_reported() {
+    let story = Story::begin().read(100, "t1").ack(101, "t1", "A#1");
+    let story = story.says(102, "t1", r#""ack":true,"again":true"#, "A#1");
+    assert_only(
+        &story.value(103, "t1", "Acme", "A#1").judged(),
+        Breach::DoubleAck,
+        "t1",
+    );
+}
+
+#[test]
+fn a_second_outcome_is_reported() {
+    let story = Story::begin()
+        .read(100, "t1")
+        .ack(101, "t1", "A#1")
+        .value(103, "t1", "Acme", "A#1");
+    assert_only(
+        &story.value(104, "t1", "Acme", "B#1").judged(),
+        Breach::DoubleTerminal,
+        "t1",
+    );
+}
+
+#[test]
+fn a_copy_that_differs_from_the_outcome_is_reported() {
+    let story = Story::begin()
+        .execute(100, "t1")
+        .ack(101, "t1", "A#1")
+        .ran(102, "t1", 7);
+    let story = story
+        .changed(103, "t1", "A#1")
+        .request(1700, "t1", "execute", "/3303/0/5605", 2);
+    let other = r#""err":{"errorMessage":"A died","code":"OUTCOME_UNKNOWN","sent":true},"again":true"#;
+    assert_only(
+        &story.says(1701, "t1", other, "B#1").judged(),
+        Breach::DoubleTerminal,
+        "t1",
+    );
+}
+
+#[test]
+fn an_ack_after_the_outcome_is_reported() {
+    let refused = r#""err":{"errorMessage":"no","code":"BAD_REQUEST"}"#;
+    let story = Story::begin()
+        .read(100, "t1")
+        .says(101, "t1", refused, "A#1")
+        .ack(102, "t1", "A#1");
+    assert_only(&story.judged(), Breach::TerminalBeforeAck, "t1");
+}
+
+#[test]
+fn a_superseded_incarnation_that_speaks_is_a_second_voice() {
+    let story = Story::begin()
+        .read(100, "t1")
+        .ack(101, "t1", "A#2")
+        .read(110, "t2")
+        .ack(111, "t2", "A#1");
+    let story = story
+        .value(120, "t1", "Acme", "A#2")
+        .value(121, "t2", "Acme", "A#2");
+    assert_only(&story.judged(), Breach::TwoVoices, "t2");
+}
+
+#[test]
+fn two_members_that_ack_one_ticket_are_two_voices() {
+    let story = Story::begin()
+        .read(100, "t1")
+        .ack(101, "t1", "A#1")
+        .ack(102, "t1", "B#1");
+    assert_only(
+        &story.value(103, "t1", "Acme", "A#1").judged(),
+        Breach::TwoVoices,
+        "t1",
+    );
+}
+
+#[test]
+fn a_message_about_a_ticket_that_nobody_sent_is_an_orphan() {
+    assert_only(
+        &Story::begin().ack(101, "t9", "A#1").judged(),
+        Breach::Orphan,
+        "t9",
+    );
+}
+
+#[test]
+fn a_ticket_of_another_endpoint_is_an_orphan() {
+    let err = r#"{"ep":"dev-2","ticket":"t1","err":{"code":"BAD_REQUEST"},"by":"A#1"}"#;
+    let story = Story::begin()
+        .read(100, "t1")
+        .ack(101, "t1", "A#1")
+        .value(102, "t1", "Acme", "A#1");
+    assert_only(&story.heard(103, err).judged(), Breach::Orphan, "t1");
+}
+
+#[test]
+fn an_execution_that_nobody_asked_for_is_an_orphan() {
+    assert_only(
+        &Story::begin().ran(101, "t9", 7).judged(),
+        Breach::Orphan,
+        "0='t9'",
+    );
+}
+
+#[test]
+fn an_execute_that_ran_twice_is_reported_with_both_exchanges() {
+    let story = Story::begin()
+        .execute(100, "t1")
+        .ack(101, "t1", "A#1")
+        .ran(102, "t1", 7)
+        .kill(103, "A");
+    let judgement = story.ran(1700, "t1", 8).changed(1701, "t1", "B#1").judged();
+    let violation = assert_only(&judgement, Breach::DoubleExecution, "t1");
+    assert!(
+        violation
+            .explanation
+            .contains("message ID 7 token 0007, this one 8 0008"),
+        "{}",
+        violation.explanation
+    );
+    assert_eq!(
+        violation.story.len(),
+        8,
+        "both executions are in the story: {:#?}",
+        violation.story
+    );
+}
+
+#[test]
+fn a_write_that_was_sent_again_in_another_exchange_is_reported() {
+    let story = Story::begin()
+        .request(100, "t1", "write", "/3/0/15", 1)
+        .ack(101, "t1", "A#1");
+    let story =
+        story
+            .executed(102, "write", "/3/0/15", 7, Err("t1"))
+            .executed(900, "write", "/3/0/15", 8, Err("t1"));
+    assert_only(
+        &story.changed(901, "t1", "A#1").judged(),
+        Breach::DoubleExecution,
+        "t1",
+    );
+}
+
+#[test]
+fn executions_in_another_order_than_the_acks_are_reported() {
+    let story = Story::begin()
+        .execute(100, "t1")
+        .execute(101, "t2")
+        .ack(102, "t1", "A#1")
+        .ack(103, "t2", "A#1");
+    let story = story
+        .ran(104, "t2", 8)
+        .ran(105, "t1", 7)
+        .changed(106, "t1", "A#1")
+        .changed(107, "t2", "A#1");
+    assert_only(&story.judged(), Breach::OutOfOrder, "t2");
+}
+
+#[test]
+fn a_value_that_the_device_never_returned_is_reported() {
+    let story =
+        Story::begin()
+            .read(100, "t1")
+            .ack(101, "t1", "A#1")
+            .executed(102, "read", "/3/0/0", 7, Ok("Acme"));
+    assert_only(
+        &story.value(103, "t1", "Emca", "A#1").judged(),
+        Breach::WrongValue,
+        "t1",
+    );
+}
+
+#[test]
+fn a_value_from_before_the_ticket_was_sent_is_reported() {
+    let story = Story::begin().executed(50, "read", "/3/0/0", 6, Ok("old"));
+    let story = story
+        .read(100, "t1")
+        .ack(101, "t1", "A#1")
+        .executed(102, "read", "/3/0/0", 7, Ok("new"));
+    assert_only(
+        &story.value(103, "t1", "old", "A#1").judged(),
+        Breach::WrongValue,
+        "t1",
+    );
+}
+
+#[test]
+fn the_serial_number_of_another_device_is_reported() {
+    let story = Story::begin()
+        .request(100, "t1", "read", "/3/0/2", 1)
+        .ack(101, "t1", "A#1");
+    assert_only(
+        &story.value(103, "t1", "dev-2", "A#1").judged(),
+        Breach::WrongValue,
+        "t1",
+    );
+}
+
+#[test]
+fn a_success_that_the_device_never_performed_is_reported() {
+    let story = Story::begin()
+        .execute(100, "t1")
+        .ack(101, "t1", "A#1")
+        .ran(102, "t1", 7)
+        .changed(103, "t1", "A#1");
+    let story = story
+        .execute(200, "t2")
+        .ack(201, "t2", "A#1")
+        .changed(202, "t2", "A#1");
+    assert_only(&story.judged(), Breach::WrongValue, "t2");
+}
+
+#[test]
+fn a_request_that_was_never_sent_and_yet_executed_is_reported() {
+    let err = r#""err":{"errorMessage":"too late","code":"TIMEOUT","sent":false}"#;
+    let story = Story::begin()
+        .execute(100, "t1")
+        .ack(101, "t1", "A#1")
+        .says(10_200, "t1", err, "A#1");
+    assert_only(&story.ran(10_300, "t1", 7).judged(), Breach::WrongValue, "t1");
+}
+
+#[test]
+fn an_outcome_after_the_timeout_and_f_is_late() {
+    let story = Story::begin().read(100, "t1").ack(101, "t1", "A#1");
+    let judgement = story.value(11_601, "t1", "Acme", "A#1").judged();
+    let violation = assert_only(&judgement, Breach::Late, "t1");
+    assert_eq!(
+        violation.explanation,
+        "the outcome came 0.001 s after timeout (10000 ms) and F"
+    );
+}

@@ -1,0 +1,126 @@
+//! What a correct cluster does under faults, and must not be accused of.
+
+use super::*;
+
+#[test]
+fn a_read_that_is_acked_and_answered_is_lawful() {
+    let story = Story::begin().read(100, "t1").ack(101, "t1", "A#1");
+    let story = story
+        .executed(102, "read", "/3/0/0", 7, Ok("Acme"))
+        .value(103, "t1", "Acme", "A#1");
+    assert_lawful(&story.judged());
+}
+
+#[test]
+fn copies_that_repeats_bring_are_lawful_and_counted() {
+    let story = Story::begin().execute(100, "t1").ack(101, "t1", "A#1");
+    let story = story.request(1700, "t1", "execute", "/3303/0/5605", 2);
+    let story = story
+        .says(1701, "t1", r#""ack":true,"again":true"#, "A#1")
+        .ran(1800, "t1", 7);
+    let story = story
+        .changed(1801, "t1", "A#1")
+        .request(3000, "t1", "execute", "/3303/0/5605", 3);
+    let copy = r#""resp":{"kind":"execute","code":"CHANGED"},"again":true"#;
+    let judgement = story.says(3001, "t1", copy, "B#1").judged();
+    assert_lawful(&judgement);
+    assert_eq!(judgement.repeat_copies, 2);
+}
+
+#[test]
+fn a_refusal_needs_no_ack() {
+    let err = r#""err":{"errorMessage":"no registration for endpoint dev-1","code":"UNKNOWN_ENDPOINT"}"#;
+    assert_lawful(
+        &Story::begin()
+            .read(100, "t1")
+            .says(101, "t1", err, "A#1")
+            .judged(),
+    );
+}
+
+#[test]
+fn an_unknown_outcome_after_a_crash_is_lawful_whether_the_device_executed_it_or_not() {
+    let err = r#""err":{"errorMessage":"A died","code":"OUTCOME_UNKNOWN","sent":true}"#;
+    let story = Story::begin()
+        .execute(100, "t1")
+        .ack(101, "t1", "A#1")
+        .kill(102, "A")
+        .ran(103, "t1", 7);
+    assert_lawful(&story.says(1500, "t1", err, "B#1").judged());
+}
+
+#[test]
+fn a_request_that_nobody_survived_to_store_may_vanish() {
+    let story = Story::begin().kill(50, "B").read(100, "t1").kill(101, "A");
+    let judgement = story.ready(5000, "A").judged();
+    assert_lawful(&judgement);
+    assert_eq!(judgement.open, 1);
+}
+
+#[test]
+fn what_the_back_end_missed_while_it_was_disconnected_is_not_missing() {
+    let story = Story::begin().read(2000, "t1").disconnected(2100, 2500);
+    let story = story.request(2501, "t1", "read", "/3/0/0", 2);
+    let story = story.executed(2400, "read", "/3/0/0", 7, Ok("Acme"));
+    let copy =
+        r#""resp":{"kind":"read","code":"CONTENT","node":{"type":"string","value":"Acme"}},"again":true"#;
+    assert_lawful(&story.says(2502, "t1", copy, "A#1").judged());
+}
+
+#[test]
+fn a_dead_incarnation_may_be_read_late_until_its_successor_speaks() {
+    let story = Story::begin()
+        .read(100, "t1")
+        .ack(101, "t1", "A#1")
+        .kill(102, "A")
+        .ready(400, "A");
+    let story = story
+        .value(401, "t1", "Acme", "A#1")
+        .read(5000, "t2")
+        .ack(5001, "t2", "A#2");
+    assert_lawful(&story.value(5002, "t2", "Acme", "A#2").judged());
+}
+
+#[test]
+fn a_broker_that_forgot_begins_a_new_era() {
+    let story = Story::begin()
+        .read(100, "t1")
+        .ack(101, "t1", "A#3")
+        .execute(110, "t2")
+        .ack(111, "t2", "A#3");
+    let story = story.ran(112, "t2", 7).with(
+        200,
+        Event::Era {
+            reason: "the broker restarted empty".into(),
+        },
+    );
+    let story = story
+        .request(2000, "t2", "execute", "/3303/0/5605", 2)
+        .ack(2001, "t2", "A#1");
+    let judgement = story.ran(2002, "t2", 9).changed(2003, "t2", "A#1").judged();
+    assert_lawful(&judgement);
+    assert_eq!(judgement.lost_with_broker, 1);
+}
+
+#[test]
+fn an_interrupted_run_leaves_its_tickets_open() {
+    let story = Story::begin().read(100, "t1").ack(101, "t1", "A#1");
+    let judgement = story.with(900, Event::Ended { interrupted: true }).cut_off();
+    assert_lawful(&judgement);
+    assert_eq!(judgement.open, 1);
+}
+
+#[test]
+fn a_late_datagram_of_a_ticket_that_timed_out_breaks_no_order() {
+    let err = r#""err":{"errorMessage":"no answer","code":"TIMEOUT","sent":true}"#;
+    let story = Story::begin()
+        .execute(100, "t1")
+        .ack(101, "t1", "A#1")
+        .execute(110, "t2")
+        .ack(111, "t2", "A#1");
+    let story = story
+        .says(10_200, "t1", err, "A#1")
+        .ran(10_300, "t2", 8)
+        .changed(10_301, "t2", "A#1");
+    assert_lawful(&story.ran(10_400, "t1", 7).judged());
+}

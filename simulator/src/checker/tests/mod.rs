@@ -1,0 +1,213 @@
+//! The checker against hand-written histories: lawful ones pass, and each rule is broken once by a history that breaks
+//! nothing else.
+
+mod broken;
+mod lawful;
+mod registrations;
+
+use super::*;
+use crate::history::Event;
+use crate::history::RegistrationChannel;
+
+const MS: u64 = 1000;
+const RULES: Rules = Rules {
+    bound_us: 1_500 * MS,
+    lease_us: 1_000 * MS,
+};
+
+/// A history under construction; times are milliseconds.
+#[derive(Default)]
+struct Story {
+    entries: Vec<Entry>,
+}
+
+impl Story {
+    /// Two instances, a connected back end.
+    fn begin() -> Story {
+        let mut story = Story::default();
+        story.add(
+            0,
+            Event::Era {
+                reason: "start".into(),
+            },
+        );
+        story.add(0, Event::BackEnd { connected: true });
+        story.ready(0, "A").ready(0, "B")
+    }
+
+    fn add(&mut self, at_ms: u64, event: Event) {
+        self.entries.push(Entry {
+            at_us: at_ms * MS,
+            event,
+        });
+    }
+
+    fn with(mut self, at_ms: u64, event: Event) -> Story {
+        self.add(at_ms, event);
+        self
+    }
+
+    fn ready(self, at_ms: u64, id: &str) -> Story {
+        self.with(at_ms, Event::InstanceReady { id: id.into() })
+    }
+
+    fn request(self, at_ms: u64, ticket: &str, kind: &str, path: &str, attempt: u32) -> Story {
+        let argument = match kind {
+            "execute" => Some(format!("0='{ticket}'")),
+            "write" => Some(ticket.to_string()),
+            _ => None,
+        };
+        self.with(
+            at_ms,
+            Event::Sent {
+                ep: "dev-1".into(),
+                ticket: ticket.into(),
+                kind: kind.into(),
+                path: path.into(),
+                repeatable: kind != "execute",
+                argument,
+                timeout_ms: 10_000,
+                intended_us: at_ms * MS,
+                attempt,
+                probe: false,
+                published: true,
+            },
+        )
+    }
+
+    fn read(self, at_ms: u64, ticket: &str) -> Story {
+        self.request(at_ms, ticket, "read", "/3/0/0", 1)
+    }
+
+    fn execute(self, at_ms: u64, ticket: &str) -> Story {
+        self.request(at_ms, ticket, "execute", "/3303/0/5605", 1)
+    }
+
+    fn heard(self, at_ms: u64, message: &str) -> Story {
+        self.with(
+            at_ms,
+            Event::Heard {
+                message: message.into(),
+            },
+        )
+    }
+
+    /// `rest` stands between the ticket and the speaker.
+    fn says(self, at_ms: u64, ticket: &str, rest: &str, by: &str) -> Story {
+        self.heard(
+            at_ms,
+            &format!(r#"{{"ep":"dev-1","ticket":"{ticket}",{rest},"by":"{by}"}}"#),
+        )
+    }
+
+    fn ack(self, at_ms: u64, ticket: &str, by: &str) -> Story {
+        self.says(at_ms, ticket, r#""ack":true"#, by)
+    }
+
+    fn value(self, at_ms: u64, ticket: &str, value: &str, by: &str) -> Story {
+        let node = format!(r#"{{"kind":"singleresource","id":0,"type":"string","value":"{value}"}}"#);
+        self.says(
+            at_ms,
+            ticket,
+            &format!(r#""resp":{{"kind":"read","code":"CONTENT","node":{node}}}"#),
+            by,
+        )
+    }
+
+    fn changed(self, at_ms: u64, ticket: &str, by: &str) -> Story {
+        self.says(at_ms, ticket, r#""resp":{"kind":"execute","code":"CHANGED"}"#, by)
+    }
+
+    fn executed(self, at_ms: u64, kind: &str, path: &str, exchange: u16, said: Result<&str, &str>) -> Story {
+        self.with(
+            at_ms,
+            Event::DeviceExecuted {
+                ep: "dev-1".into(),
+                kind: kind.into(),
+                path: path.into(),
+                message_id: exchange,
+                token: format!("{exchange:04x}"),
+                argument: said.err().map(Into::into),
+                code: "2.05".into(),
+                value: said.ok().map(Into::into),
+            },
+        )
+    }
+
+    fn ran(self, at_ms: u64, ticket: &str, exchange: u16) -> Story {
+        self.executed(
+            at_ms,
+            "execute",
+            "/3303/0/5605",
+            exchange,
+            Err(&format!("0='{ticket}'")),
+        )
+    }
+
+    fn kill(self, at_ms: u64, id: &str) -> Story {
+        self.with(
+            at_ms,
+            Event::Fault {
+                action: "kill".into(),
+                instances: vec![id.into()],
+                affected: vec!["dev-1".into()],
+                harmful: true,
+            },
+        )
+    }
+
+    fn disconnected(self, from_ms: u64, to_ms: u64) -> Story {
+        self.with(from_ms, Event::BackEnd { connected: false })
+            .with(to_ms, Event::BackEnd { connected: true })
+    }
+
+    fn registration(self, at_ms: u64, channel: RegistrationChannel, id: &str, rev: u64) -> Story {
+        let plain = format!(r#"{{"ep":"dev-1","regId":"{id}","rev":{rev},"reason":"replaced"}}"#);
+        let message = match channel {
+            RegistrationChannel::Up => format!(r#"{{"regUpdate":{{"regId":"{id}"}},"regUpdated":{plain}}}"#),
+            _ => plain,
+        };
+        self.with(at_ms, Event::Registration { channel, message })
+    }
+
+    fn judged(self) -> Judgement {
+        self.ended_at(60_000)
+    }
+
+    fn ended_at(self, at_ms: u64) -> Judgement {
+        let story = self
+            .with(at_ms, Event::LoadStopped)
+            .with(at_ms, Event::Ended { interrupted: false });
+        story.cut_off()
+    }
+
+    fn cut_off(self) -> Judgement {
+        let mut checker = Checker::new(RULES);
+        self.entries.iter().for_each(|entry| checker.observe(entry));
+        let (mut judgement, _) = checker.finish();
+        tell_stories(&mut judgement.violations, self.entries.into_iter());
+        judgement
+    }
+}
+
+/// Exactly this rule is broken, exactly once, and the counter-example is about this ticket.
+fn assert_only(judgement: &Judgement, breach: Breach, ticket: &str) -> Violation {
+    let counts: Vec<_> = judgement
+        .counts
+        .iter()
+        .map(|(breach, count)| (*breach, *count))
+        .collect();
+    assert_eq!(counts, [(breach, 1)], "{:#?}", judgement.violations);
+    assert_eq!(judgement.violations.len(), 1);
+    assert_eq!(judgement.violations[0].ticket, ticket);
+    judgement.violations[0].clone()
+}
+
+fn assert_lawful(judgement: &Judgement) {
+    assert_eq!(
+        judgement.counts.values().sum::<u64>(),
+        0,
+        "{:#?}",
+        judgement.violations
+    );
+}
