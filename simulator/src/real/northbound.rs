@@ -205,3 +205,97 @@ async fn hear(
     }
     "the broker closed the subscription".to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::SocketAddr;
+    use tokio::net::TcpListener;
+    use tokio::sync::oneshot;
+    use tokio::task::LocalSet;
+
+    /// The embedded broker at this address, until the sender is used or dropped.
+    async fn broker_at(address: SocketAddr) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>) {
+        let listener = TcpListener::bind(address).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = tokio::task::spawn_local(async move {
+            let stopped = async { drop(stopped.await) };
+            broker::serve(listener, broker::ServerOptions::default(), stopped)
+                .await
+                .unwrap();
+        });
+        (address, stop, serving)
+    }
+
+    fn run(test: impl Future<Output = ()>) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        LocalSet::new().block_on(&runtime, test);
+    }
+
+    async fn publish(address: SocketAddr, channel: &str, message: &str) {
+        let client = Client::open(format!("redis://{address}")).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        redis::cmd("PUBLISH")
+            .arg(channel)
+            .arg(message)
+            .query_async::<()>(&mut connection)
+            .await
+            .unwrap();
+    }
+
+    #[test]
+    fn answers_and_registration_events_are_heard_on_the_channels_of_the_prefix() {
+        run(async {
+            let (address, _stop, _serving) = broker_at("127.0.0.1:0".parse().unwrap()).await;
+            let client = Client::open(format!("redis://{address}")).unwrap();
+            let mut northbound = Northbound::start(client, Channels::new("x:"));
+            assert!(matches!(
+                northbound.recv().await,
+                Some(NorthboundEvent::Connected)
+            ));
+            publish(address, "LESHAN_RESP", "another cluster's").await;
+            publish(address, "x:LESHAN_RESP", "an answer").await;
+            publish(address, "x:LESHAN_REG_DEL", "an event").await;
+            assert!(
+                matches!(northbound.recv().await, Some(NorthboundEvent::Response(text)) if text == "an answer")
+            );
+            let Some(NorthboundEvent::Registration(channel, text)) = northbound.recv().await else {
+                panic!("a registration event")
+            };
+            assert_eq!((channel, text.as_str()), (RegistrationChannel::Del, "an event"));
+        });
+    }
+
+    #[test]
+    fn a_broken_connection_is_noticed_and_made_again_and_then_requests_go_out_again() {
+        run(async {
+            let (address, stop, serving) = broker_at("127.0.0.1:0".parse().unwrap()).await;
+            let client = Client::open(format!("redis://{address}")).unwrap();
+            let mut northbound = Northbound::start(client.clone(), Channels::new(""));
+            assert!(matches!(
+                northbound.recv().await,
+                Some(NorthboundEvent::Connected)
+            ));
+            drop(stop);
+            serving.await.unwrap();
+            assert!(matches!(
+                northbound.recv().await,
+                Some(NorthboundEvent::Disconnected { .. })
+            ));
+            let (_, _stop, _serving) = broker_at(address).await;
+            assert!(matches!(
+                northbound.recv().await,
+                Some(NorthboundEvent::Connected)
+            ));
+            let mut listener = client.get_async_pubsub().await.unwrap();
+            listener.subscribe("LESHAN_REQ").await.unwrap();
+            northbound.publish("a request".into());
+            let message = listener.on_message().next().await.unwrap();
+            assert_eq!(message.get_payload_bytes(), b"a request");
+        });
+    }
+}
