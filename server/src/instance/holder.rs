@@ -206,6 +206,16 @@ impl Instance {
         }
     }
 
+    /// A member died. Until the balancer noticed, answers to datagrams of this member may have gone to the dead one, and
+    /// the next copy would be due in seconds (ACK_TIMEOUT): each device gets one now.
+    pub(super) fn send_extra_copies(&mut self) {
+        for (token, exchange) in &self.exchanges.open {
+            if matches!(exchange.state, State::Sent) {
+                self.coap.send_extra_copy(exchange.device, *token);
+            }
+        }
+    }
+
     pub(super) fn begun(&mut self, token: Token, reply: &Reply) {
         if reply.status() != "OK" {
             return self.exchange_gone(token);

@@ -350,6 +350,7 @@ impl Instance {
         m.view = view;
         self.take_assigned();
         if somebody_died {
+            self.send_extra_copies();
             for partition in Partition::all()
                 .filter(|&p| self.held(p).is_some())
                 .collect::<Vec<_>>()

@@ -135,6 +135,25 @@ impl<P: Copy + Eq + Hash + Ord> Endpoint<P> {
         true
     }
 
+    /// Sends one more copy of a confirmable request that is not acknowledged yet, beside the schedule of RFC 7252, 4.2,
+    /// which goes on as if nothing had happened. For a caller who learnt that answers until now were lost on their way.
+    /// False if there is nothing to repeat.
+    pub fn send_extra_copy(&mut self, peer: P, token: Token) -> bool {
+        let Some(index) = self.request_index(peer, token) else {
+            return false;
+        };
+        let mut copy = self.spare_buffers.pop().unwrap_or_default();
+        match self.exchange_mut(peer, index) {
+            Some(exchange) if exchange.phase == Phase::Unacknowledged => {
+                copy.extend_from_slice(&exchange.datagram);
+            }
+            _ => return false,
+        }
+        self.statistics.retransmissions += 1;
+        self.transmits.push_back((peer, copy));
+        true
+    }
+
     /// True while a request with this token is open or queued.
     pub fn is_open(&self, peer: P, token: Token) -> bool {
         self.request_index(peer, token).is_some()
