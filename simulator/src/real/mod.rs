@@ -6,7 +6,6 @@
 
 mod child;
 mod clock;
-mod embedded;
 mod floor;
 mod health_socket;
 mod instances;
@@ -19,8 +18,6 @@ mod setup;
 mod socket;
 mod targets;
 mod usage;
-
-pub use embedded::embedded_broker;
 
 use crate::run::{EnvironmentError, Outcome, RunOptions};
 use crate::scenario::Scenario;
