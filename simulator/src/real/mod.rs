@@ -6,6 +6,7 @@
 
 mod child;
 mod clock;
+mod embedded;
 mod floor;
 mod health_socket;
 mod instances;
@@ -18,6 +19,8 @@ mod setup;
 mod socket;
 mod targets;
 mod usage;
+
+pub use embedded::embedded_broker;
 
 use crate::run::{EnvironmentError, Outcome, RunOptions};
 use crate::scenario::Scenario;

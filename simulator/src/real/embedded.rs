@@ -1,0 +1,45 @@
+//! The embedded broker as a program: what the simulator runs when there is no Redis on the machine, by starting its own
+//! executable again.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use broker::{RunOptions, ServerOptions};
+use clap::Parser;
+
+/// The Redis subset that a cluster needs, in memory only. It ends at SIGTERM.
+#[derive(Debug, Parser)]
+#[command(name = "broker", version)]
+struct Arguments {
+    /// Where to listen; port 0 takes any free one.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: SocketAddr,
+}
+
+/// Runs the embedded broker with these arguments, the program's name first. Prints `ready ADDRESS` when it serves.
+pub fn embedded_broker(arguments: Vec<OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let options = RunOptions {
+        listen: arguments.listen,
+        server: ServerOptions::default(),
+    };
+    let announce = |address| {
+        // Whoever started it may have closed the pipe: that is no reason not to serve.
+        let _ = writeln!(std::io::stdout(), "ready {address}");
+    };
+    match broker::run(options, announce) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("broker: {error}");
+            ExitCode::from(3)
+        }
+    }
+}
