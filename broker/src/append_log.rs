@@ -199,6 +199,12 @@ impl AppendLog {
         self.file.sync_data().map_err(|source| self.error("sync", source))
     }
 
+    /// Puts another file in the place of the open one, to see what a broken disk does.
+    #[cfg(test)]
+    pub(crate) fn replace_file(&mut self, file: File) -> File {
+        std::mem::replace(&mut self.file, file)
+    }
+
     fn error(&self, action: &'static str, source: io::Error) -> AppendLogError {
         AppendLogError::File {
             action,

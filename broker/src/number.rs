@@ -25,6 +25,16 @@ pub(crate) fn parse_float(text: &[u8]) -> Option<f64> {
     (!refused).then_some(value)
 }
 
+/// Reads the bound of a range: as [`parse_float`], but a number that does not fit becomes infinite or zero, and an
+/// empty text is zero, as C's `strtod` has it.
+pub(crate) fn parse_bound(text: &[u8]) -> Option<f64> {
+    if text.is_empty() {
+        return Some(0.0);
+    }
+    let value: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
+    (!value.is_nan()).then_some(value)
+}
+
 /// Appends the decimal form of an integer.
 pub(crate) fn write_integer(out: &mut Vec<u8>, number: i64) {
     let mut digits = [0_u8; 20];

@@ -75,6 +75,7 @@ pub(crate) struct ScriptEngine {
     compiled: FxHashMap<Sha, Function>,
     budget: Rc<Budget>,
     random: RandomState,
+    max_memory: usize,
 }
 
 impl fmt::Debug for ScriptEngine {
@@ -90,7 +91,8 @@ impl ScriptEngine {
     pub(crate) fn new(state: &Rc<RefCell<State>>) -> mlua::Result<Self> {
         let options = LuaOptions::new().catch_rust_panics(false);
         let lua = Lua::new_with(StdLib::TABLE | StdLib::STRING | StdLib::MATH, options)?;
-        lua.set_memory_limit(state.borrow().limits.max_script_memory)?;
+        let max_memory = state.borrow().limits.max_script_memory;
+        lua.set_memory_limit(max_memory)?;
         let budget = Rc::new(Budget::default());
         host::limit_instructions(&lua, &budget)?;
         let random = RandomState::default();
@@ -104,6 +106,7 @@ impl ScriptEngine {
             compiled: FxHashMap::default(),
             budget,
             random,
+            max_memory,
         })
     }
 
@@ -140,13 +143,26 @@ impl ScriptEngine {
         self.budget.left.set(instructions);
         self.budget.exhausted.set(false);
         self.random.set(host::SEED);
-        match self.call(sha, keys, arguments) {
+        let result = self.call(sha, keys, arguments);
+        let reply = match &result {
             _ if self.budget.exhausted.get() => Reply::error(format!(
                 "ERR Error running script {sha}: it was stopped after {instructions} instructions"
             )),
-            Ok((true, value)) => convert::to_reply(&value),
-            Ok((false, reason)) => failure(sha, &reason),
+            Ok((true, value)) => convert::to_reply(value),
+            Ok((false, reason)) => failure(sha, reason),
             Err(error) => Reply::error(format!("ERR Error running script {sha}: {error}")),
+        };
+        drop(result);
+        self.collect_garbage();
+        reply
+    }
+
+    /// Lua does not look for garbage when memory runs out, so what one script left must not starve the next.
+    fn collect_garbage(&self) {
+        if self.lua.used_memory() > self.max_memory / 2
+            && let Err(error) = self.lua.gc_collect()
+        {
+            tracing::warn!(%error, "the memory of a script could not be freed");
         }
     }
 

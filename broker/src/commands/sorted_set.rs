@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 
-use super::{index_range, integer, is, own_name};
+use super::{index_range, integer, is};
 use crate::error::CommandError;
-use crate::number::{format_float, parse_float, parse_integer};
+use crate::number::{format_float, parse_bound, parse_float, parse_integer};
 use crate::reply::Reply;
 use crate::state::{Context, Outcome};
 use crate::value::{ScoreRange, SortedSet};
@@ -156,12 +156,7 @@ pub(crate) fn zcard(context: &mut Context<'_>, arguments: &[&[u8]]) -> Outcome {
 fn parse_range(low: &[u8], high: &[u8]) -> Result<ScoreRange, CommandError> {
     let bound = |text: &[u8]| {
         let (text, exclusive) = text.strip_prefix(b"(").map_or((text, false), |rest| (rest, true));
-        // C's `strtod` makes 0 of an empty text, and Redis accepts that here.
-        let value = if text.is_empty() {
-            Some(0.0)
-        } else {
-            parse_float(text)
-        };
+        let value = parse_bound(text);
         value
             .map(|value| (value, exclusive))
             .ok_or(CommandError::RangeNotFloat)
@@ -194,7 +189,7 @@ pub(crate) fn zremrangebyscore(context: &mut Context<'_>, arguments: &[&[u8]]) -
 
 pub(crate) fn zpopmin(context: &mut Context<'_>, arguments: &[&[u8]]) -> Outcome {
     if arguments.len() > 3 {
-        return Err(CommandError::Arity(own_name(arguments)));
+        return Err(CommandError::Syntax);
     }
     let count = match arguments.get(2) {
         Some(count) => parse_integer(count).and_then(|count| usize::try_from(count).ok()),

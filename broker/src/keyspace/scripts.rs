@@ -84,9 +84,7 @@ impl Keyspace {
         }
         let over_memory = state.over_memory() && !allow_oom;
         if over_memory && present && !no_writes {
-            return Err(CommandError::other(
-                "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'",
-            ));
+            return Err(CommandError::OutOfMemory);
         }
         let instructions = state.limits.max_script_instructions;
         let read_only = no_writes;

@@ -5,7 +5,9 @@ use std::cell::RefCell;
 use std::ops::Deref;
 use std::rc::Rc;
 
-use mlua::{BorrowedBytes, HookTriggers, Lua, MultiValue, Result, Table, Value, VmState};
+use bytes::Bytes;
+use mlua::{BorrowedBytes, HookTriggers, Lua, LuaString, MultiValue, Result, Table, Value, VmState};
+use thiserror::Error;
 
 use super::{Budget, RandomState, convert};
 use crate::command::{Action, GROWS, NO_SCRIPT, PUBLISHES, Spec, WRITE};
@@ -16,8 +18,11 @@ use crate::state::{Context, State};
 /// How often the instructions are counted.
 const INSTRUCTIONS_PER_CHECK: u32 = 10_000;
 
-/// The state of the random numbers at the start of a script: seed 0 of the POSIX `drand48` family.
-pub(super) const SEED: u64 = 0x330e;
+/// The state of the random numbers at the start of a script: that of the POSIX `drand48` family before any seed. Redis
+/// begins there too, but goes on from script to script; here a script must not depend on what ran before.
+pub(super) const SEED: u64 = 0x1234_abcd_330e;
+/// What a seed does not set.
+const SEED_LOW: u64 = 0x330e;
 
 pub(super) fn limit_instructions(lua: &Lua, budget: &Rc<Budget>) -> Result<()> {
     let budget = Rc::clone(budget);
@@ -45,14 +50,26 @@ pub(super) fn functions(
     random: &RandomState,
 ) -> Result<Table> {
     let functions = lua.create_table()?;
-    let state = Rc::clone(state);
+    let shared = Rc::clone(state);
     functions.set(
         "call",
-        lua.create_function(move |lua, arguments| call(lua, &state, arguments))?,
+        lua.create_function(move |lua, arguments| call(lua, &shared, &arguments))?,
     )?;
-    let sha1 =
-        |_: &Lua, text: mlua::LuaString| Ok(sha1_smol::Sha1::from(&*text.as_bytes()).digest().to_string());
-    functions.set("sha1hex", lua.create_function(sha1)?)?;
+    let shared = Rc::clone(state);
+    functions.set(
+        "pcall",
+        lua.create_function(move |lua, arguments| pcall(lua, &shared, &arguments))?,
+    )?;
+    functions.set(
+        "sha1hex",
+        lua.create_function(|lua, arguments| sha1hex(lua, &arguments))?,
+    )?;
+    functions.set("log", lua.create_function(|_, arguments| log(&arguments))?)?;
+    functions.set(
+        "setresp",
+        lua.create_function(|_, arguments| setresp(&arguments))?,
+    )?;
+    functions.set("reason", lua.create_function(reason)?)?;
     let budget = Rc::clone(budget);
     functions.set(
         "exhausted",
@@ -66,7 +83,7 @@ pub(super) fn functions(
     )?;
     let state = Rc::clone(random);
     let reseed = move |_: &Lua, seed: f64| {
-        state.set((u64::from(seed as i64 as u32) << 16) | SEED);
+        state.set((u64::from(seed as i64 as u32) << 16) | SEED_LOW);
         Ok(())
     };
     functions.set("randomseed", lua.create_function(reseed)?)?;
@@ -115,17 +132,80 @@ impl Deref for Argument {
     }
 }
 
-/// Returns the reply as a value, and whether it is an error.
-fn call(lua: &Lua, state: &RefCell<State>, arguments: MultiValue) -> Result<(Value, bool)> {
-    let reply = match read_arguments(&arguments) {
+/// An error that a script sees as a table `{err = text}`.
+#[derive(Debug, Error)]
+#[error("{}", String::from_utf8_lossy(.0))]
+struct Raised(Bytes);
+
+fn raise<T>(text: &'static str) -> Result<T> {
+    Err(mlua::Error::external(Raised(Bytes::from_static(text.as_bytes()))))
+}
+
+/// The text of an error that came from [`raise`] or [`call`].
+fn reason(lua: &Lua, error: Value) -> Result<Option<LuaString>> {
+    let Value::Error(error) = error else {
+        return Ok(None);
+    };
+    error
+        .downcast_ref::<Raised>()
+        .map(|raised| lua.create_string(&raised.0))
+        .transpose()
+}
+
+fn call(lua: &Lua, state: &RefCell<State>, arguments: &MultiValue) -> Result<Value> {
+    match command(state, arguments) {
+        Reply::Error(text) => Err(mlua::Error::external(Raised(text))),
+        reply => convert::to_lua(lua, reply),
+    }
+}
+
+fn pcall(lua: &Lua, state: &RefCell<State>, arguments: &MultiValue) -> Result<Value> {
+    convert::to_lua(lua, command(state, arguments))
+}
+
+fn command(state: &RefCell<State>, arguments: &MultiValue) -> Reply {
+    match read_arguments(arguments) {
         Err(text) => Reply::error(text),
         Ok(arguments) => {
             let arguments: Vec<&[u8]> = arguments.iter().map(|argument| &**argument).collect();
             execute(&mut state.borrow_mut(), &arguments)
         }
-    };
-    let failed = reply.is_error();
-    Ok((convert::to_lua(lua, reply)?, failed))
+    }
+}
+
+fn sha1hex(lua: &Lua, arguments: &MultiValue) -> Result<String> {
+    if arguments.len() != 1 {
+        return raise("ERR wrong number of arguments");
+    }
+    let text = lua.coerce_string(arguments[0].clone())?;
+    let text = text.map(|text| text.as_bytes().to_vec()).unwrap_or_default();
+    Ok(sha1_smol::Sha1::from(text).digest().to_string())
+}
+
+fn number(value: &Value) -> Option<f64> {
+    value
+        .as_number()
+        .or_else(|| value.as_integer().map(|number| number as f64))
+}
+
+/// Checks its arguments; what scripts log is of interest to nobody here.
+fn log(arguments: &MultiValue) -> Result<()> {
+    if arguments.len() < 2 {
+        return raise("ERR redis.log() requires two arguments or more.");
+    }
+    match number(&arguments[0]) {
+        None => raise("ERR First argument must be a number (log level)."),
+        Some(level) if !(0.0..4.0).contains(&level) => raise("ERR Invalid debug level."),
+        Some(_) => Ok(()),
+    }
+}
+
+/// Only version 2 of the protocol is spoken.
+fn setresp(arguments: &MultiValue) -> Result<()> {
+    match arguments.iter().next().and_then(number) {
+        Some(2.0) => Ok(()),
+        _ => raise("ERR RESP version must be 2."),
+    }
 }
 
 fn read_arguments(arguments: &MultiValue) -> std::result::Result<Vec<Argument>, &'static str> {

@@ -21,11 +21,6 @@ local function read_only(contents)
     })
 end
 
--- Errors that the broker raises are tables, so that no position in the script is put in front of their text.
-local function raise(text)
-    error({ err = 'ERR ' .. text })
-end
-
 local redis = {
     LOG_DEBUG = 0,
     LOG_VERBOSE = 1,
@@ -38,29 +33,14 @@ local redis = {
     REPL_ALL = 3,
     REDIS_VERSION = '7.0.15',
     REDIS_VERSION_NUM = 0x07000f,
+    -- Functions that can fail come from Rust: the frame of a script that ends in `return redis.call(…)` stays on the
+    -- stack then, so that the error can name its line.
+    call = host.call,
+    pcall = host.pcall,
+    sha1hex = host.sha1hex,
+    log = host.log,
+    setresp = host.setresp,
 }
-
-function redis.call(...)
-    local value, failed = host.call(...)
-    if failed then error(value) end
-    return value
-end
-
-function redis.pcall(...)
-    local value = host.call(...)
-    return value
-end
-
-function redis.sha1hex(...)
-    if select('#', ...) ~= 1 then raise('wrong number of arguments') end
-    return host.sha1hex(tostring((...)))
-end
-
-function redis.log(level, ...)
-    if level == nil or select('#', ...) == 0 then raise('redis.log() requires two arguments or more.') end
-    if type(level) ~= 'number' then raise('First argument must be a number (log level).') end
-    if level < 0 or level > 3 then raise('Invalid log level.') end
-end
 
 function redis.status_reply(...)
     local text = ...
@@ -79,11 +59,6 @@ function redis.error_reply(...)
     local code, rest = text:match('^([^ ]*) (.*)$')
     if not code then return { err = 'ERR ' .. text } end
     return { err = code .. ' ' .. rest:gsub('^[\r\n]+', ''):gsub('[\r\n]+$', '') }
-end
-
--- Only version 2 of the protocol is spoken.
-function redis.setresp(version)
-    if version ~= 2 then raise('RESP version must be 2.') end
 end
 
 -- Each script starts from the same seed, so that its effects can be replayed.
@@ -107,24 +82,35 @@ for name, value in pairs(string) do string_library[name] = value end
 string_library.dump = nil
 local strings = getmetatable('')
 strings.__index = string_library
-strings.__metatable = read_only({ __index = string_library })
+local string_view = read_only(string_library)
+strings.__metatable = read_only({ __index = string_view })
 
 local table_library = {}
 for name, value in pairs(table) do table_library[name] = value end
 
+-- What the broker raised arrives as a foreign value; scripts get to see a table with its text.
+local function visible(reason)
+    local text = type(reason) == 'userdata' and host.reason(reason)
+    return text and { err = text } or reason
+end
+
 -- A script that used up its instructions must not go on by catching the error.
-local function checked(ok, ...)
-    if ok then return true, ... end
+local function stop_if_exhausted()
     if host.exhausted() then error('the script was stopped', 0) end
-    local reason = ...
+end
+
+local function caught(ok, ...)
+    if ok then return true, ... end
+    stop_if_exhausted()
+    local reason = visible((...))
     if type(reason) == 'table' and type(rawget(reason, 'err')) == 'string' then
         return false, reason.err
     end
-    return false, ...
+    return false, reason
 end
 
-local function checked_as_is(ok, ...)
-    if not ok and host.exhausted() then error('the script was stopped', 0) end
+local function handled(ok, ...)
+    if not ok then stop_if_exhausted() end
     return ok, ...
 end
 
@@ -141,7 +127,7 @@ local globals = {
     rawget = rawget,
     redis = read_only(redis),
     select = select,
-    string = read_only(string_library),
+    string = string_view,
     table = read_only(table_library),
     tonumber = tonumber,
     tostring = tostring,
@@ -149,9 +135,15 @@ local globals = {
     unpack = unpack,
 }
 
-function globals.pcall(...) return checked(raw_pcall(...)) end
+function globals.pcall(...) return caught(raw_pcall(...)) end
 
-function globals.xpcall(...) return checked_as_is(raw_xpcall(...)) end
+function globals.xpcall(body, handler)
+    return handled(raw_xpcall(body, function(reason)
+        -- A handler that calls what failed would go on for ever.
+        if host.exhausted() then return reason end
+        return handler(visible(reason))
+    end))
+end
 
 function globals.rawset(target, ...)
     if protected[target] then error(READ_ONLY, 0) end
@@ -174,6 +166,7 @@ globals._G = environment
 
 -- Makes of any error a table with its text and the line of the script where it arose.
 local function describe(reason)
+    reason = visible(reason)
     if type(reason) ~= 'table' then reason = { err = 'ERR ' .. tostring(reason) } end
     local line = host.line()
     if line then rawset(reason, 'line', line) end

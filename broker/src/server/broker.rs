@@ -217,3 +217,102 @@ fn wall_clock_us() -> u64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::OpenOptions;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn call(broker: &mut Broker, client: ClientId, commands: &[&[&str]]) -> (String, Then) {
+        let own = |command: &&[&str]| {
+            command
+                .iter()
+                .map(|word| Bytes::copy_from_slice(word.as_bytes()))
+                .collect()
+        };
+        let commands: Vec<Vec<Bytes>> = commands.iter().map(own).collect();
+        let outbox = Outbox::default();
+        let then = broker.execute(client, &commands, &outbox);
+        (String::from_utf8(outbox.bytes.take()).unwrap(), then)
+    }
+
+    #[test]
+    fn on_a_full_disk_changes_are_refused_and_undone_until_there_is_room() {
+        let directory = TempDir::new().unwrap();
+        let append_to = Some(directory.path().to_path_buf());
+        let mut broker = Broker::open(ServerOptions {
+            append_to,
+            ..ServerOptions::default()
+        })
+        .unwrap();
+        let (client, _) = broker.connect().unwrap();
+        let (listener, heard) = broker.connect().unwrap();
+        call(&mut broker, listener, &[&["SUBSCRIBE", "c"]]);
+        assert_eq!(call(&mut broker, client, &[&["SET", "k", "kept"]]).0, "+OK\r\n");
+
+        // Every write to this device fails with "no space left on device".
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let room = broker.log.as_mut().unwrap().replace_file(full);
+        let script = "redis.call('PUBLISH', 'c', 'm') return redis.call('SET', 'k', 'lost')";
+        let (reply, then) = call(&mut broker, client, &[&["EVAL", script, "0"]]);
+        assert!(
+            reply.starts_with("-MISCONF Errors writing to the append log: "),
+            "{reply}"
+        );
+        assert!(reply.contains("No space left on device"), "{reply}");
+        assert_eq!(then, Then::Continue);
+        assert_eq!(heard.bytes.take(), b"");
+        assert_eq!(call(&mut broker, client, &[&["GET", "k"]]).0, "$4\r\nkept\r\n");
+        for change in [
+            &["DEL", "k"][..],
+            &["EVAL", "return redis.call('DEL', 'k')", "0"],
+            &["SCRIPT", "FLUSH"],
+        ] {
+            let (reply, _) = call(&mut broker, client, &[change]);
+            assert!(reply.starts_with("-MISCONF "), "{change:?}: {reply}");
+        }
+        broker.keep_house().unwrap();
+        assert!(
+            call(&mut broker, client, &[&["SET", "k", "still refused"]])
+                .0
+                .starts_with("-MISCONF ")
+        );
+
+        broker.log.as_mut().unwrap().replace_file(room);
+        broker.keep_house().unwrap();
+        assert_eq!(call(&mut broker, client, &[&["APPEND", "k", "!"]]).0, ":5\r\n");
+        drop(broker);
+        let append_to = Some(directory.path().to_path_buf());
+        let mut again = Broker::open(ServerOptions {
+            append_to,
+            ..ServerOptions::default()
+        })
+        .unwrap();
+        let (client, _) = again.connect().unwrap();
+        assert_eq!(call(&mut again, client, &[&["GET", "k"]]).0, "$5\r\nkept!\r\n");
+    }
+
+    #[test]
+    fn commands_sent_together_fail_together_when_they_cannot_be_written_down() {
+        let directory = TempDir::new().unwrap();
+        let append_to = Some(directory.path().to_path_buf());
+        let mut broker = Broker::open(ServerOptions {
+            append_to,
+            ..ServerOptions::default()
+        })
+        .unwrap();
+        let (client, _) = broker.connect().unwrap();
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        broker.log.as_mut().unwrap().replace_file(full);
+        let (replies, then) = call(
+            &mut broker,
+            client,
+            &[&["PING"], &["SET", "k", "v"], &["GET", "k"]],
+        );
+        assert_eq!(replies.matches("-MISCONF ").count(), 3, "{replies}");
+        assert_eq!(then, Then::Close);
+    }
+}

@@ -71,6 +71,8 @@ impl SortedSet {
 
     /// Gives `member` a score, which is not NaN.
     pub(crate) fn insert(&mut self, member: &[u8], score: f64) {
+        // Redis knows no negative zero.
+        let score = score + 0.0;
         let member = match self.scores.get_key_value(member) {
             Some((member, &old)) => {
                 let member = member.clone();
