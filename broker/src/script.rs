@@ -138,6 +138,10 @@ impl ScriptEngine {
         self.compiled.clear();
     }
 
+    pub(crate) fn is_compiled(&self, sha: Sha) -> bool {
+        self.compiled.contains_key(&sha)
+    }
+
     /// Runs a compiled script; `instructions` is how many it may execute.
     pub(crate) fn run(&self, sha: Sha, keys: &[&[u8]], arguments: &[&[u8]], instructions: u64) -> Reply {
         self.budget.left.set(instructions);
@@ -167,6 +171,7 @@ impl ScriptEngine {
     }
 
     fn call(&self, sha: Sha, keys: &[&[u8]], arguments: &[&[u8]]) -> mlua::Result<(bool, Value)> {
+        let unlimited = host::Unlimited::begin(&self.lua)?;
         let strings = |items: &[&[u8]]| {
             let table = self.lua.create_table_with_capacity(items.len(), 0)?;
             for (index, item) in items.iter().enumerate() {
@@ -175,7 +180,9 @@ impl ScriptEngine {
             Ok::<_, mlua::Error>(table)
         };
         let script = &self.compiled[&sha];
-        self.run.call((script, strings(keys)?, strings(arguments)?))
+        let (keys, arguments) = (strings(keys)?, strings(arguments)?);
+        drop(unlimited);
+        self.run.call((script, keys, arguments))
     }
 }
 

@@ -53,6 +53,22 @@ impl Keyspace {
         })
     }
 
+    /// Compiles a kept script, if that has not been done since the data was last replaced.
+    fn compile_known(&mut self, sha: Sha) -> Result<(), CommandError> {
+        if self.engine.is_compiled(sha) {
+            return Ok(());
+        }
+        let script = self
+            .state
+            .borrow()
+            .scripts
+            .get(&sha)
+            .cloned()
+            .ok_or(CommandError::NoScript)?;
+        let (_, code) = Shebang::split(&script.text).map_err(CommandError::other)?;
+        self.compile(sha, code)
+    }
+
     /// Runs the script `sha` with the keys and arguments of an EVAL or EVALSHA.
     pub(super) fn eval(
         &mut self,
@@ -63,21 +79,16 @@ impl Keyspace {
         arguments: &[&[u8]],
     ) -> Result<Reply, CommandError> {
         let (keys, values) = split_keys(arguments)?;
-        let script = self
-            .state
-            .borrow()
-            .scripts
-            .get(&sha)
-            .cloned()
-            .ok_or(CommandError::NoScript)?;
-        if let Ok((_, code)) = Shebang::split(&script.text) {
-            self.compile(sha, code)?;
-        }
+        let shebang = match self.state.borrow().scripts.get(&sha) {
+            Some(script) => script.shebang,
+            None => return Err(CommandError::NoScript),
+        };
+        self.compile_known(sha)?;
         let Shebang {
             present,
             no_writes,
             allow_oom,
-        } = script.shebang;
+        } = shebang;
         let mut state = self.state.borrow_mut();
         if present && !no_writes {
             state.check_changes_allowed()?;

@@ -115,6 +115,30 @@ fn current_line(lua: &Lua) -> Option<usize> {
     None
 }
 
+/// Lifts the interpreter's memory limit while Rust makes values in it: their size is bounded by the commands' own
+/// limits, and under a memory limit `mlua` guards every single one by a protected call, which costs more than the value.
+pub(super) struct Unlimited<'a> {
+    lua: &'a Lua,
+    limit: usize,
+}
+
+impl<'a> Unlimited<'a> {
+    pub(super) fn begin(lua: &'a Lua) -> Result<Self> {
+        Ok(Unlimited {
+            lua,
+            limit: lua.set_memory_limit(0)?,
+        })
+    }
+}
+
+impl Drop for Unlimited<'_> {
+    fn drop(&mut self) {
+        self.lua
+            .set_memory_limit(self.limit)
+            .expect("a limit could be set before");
+    }
+}
+
 /// An argument of `redis.call`.
 enum Argument {
     String(BorrowedBytes),
@@ -155,12 +179,17 @@ fn reason(lua: &Lua, error: Value) -> Result<Option<LuaString>> {
 fn call(lua: &Lua, state: &RefCell<State>, arguments: &MultiValue) -> Result<Value> {
     match command(state, arguments) {
         Reply::Error(text) => Err(mlua::Error::external(Raised(text))),
-        reply => convert::to_lua(lua, reply),
+        reply => {
+            let _unlimited = Unlimited::begin(lua)?;
+            convert::to_lua(lua, reply)
+        }
     }
 }
 
 fn pcall(lua: &Lua, state: &RefCell<State>, arguments: &MultiValue) -> Result<Value> {
-    convert::to_lua(lua, command(state, arguments))
+    let reply = command(state, arguments);
+    let _unlimited = Unlimited::begin(lua)?;
+    convert::to_lua(lua, reply)
 }
 
 fn command(state: &RefCell<State>, arguments: &MultiValue) -> Reply {
