@@ -26,7 +26,7 @@ const START_POLL: Duration = Duration::from_millis(20);
 /// How long a broker that is said to run may take to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(3);
 /// The tags of a cluster's keys, as glob patterns behind the prefix: its members, and its partitions.
-const CLUSTER_KEYS: [&str; 2] = ["{m}*", "{p[0-9]*}*"];
+const CLUSTER_KEYS: [&str; 2] = ["{m}*", "{p[0-9a-f][0-9a-f]}*"];
 /// The tag of the broker's process among the children.
 pub const BROKER_TAG: u64 = u64::MAX;
 
@@ -409,8 +409,47 @@ mod tests {
     }
 
     #[test]
+    fn a_borrowed_broker_with_another_clusters_keys_is_refused_and_the_runs_own_are_cleared() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let (events, _kept) = mpsc::unbounded_channel();
+        let test = async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let url = format!("redis://{}", listener.local_addr().unwrap());
+            let forever = std::future::pending();
+            tokio::task::spawn_local(broker::serve(listener, broker::ServerOptions::default(), forever));
+            let choice = RedisChoice::Url(url.clone());
+            let out = Path::new("/");
+            let borrowed = MessageBroker::start(&choice, "", out, &events).await.unwrap();
+            let mut connection = connection(&borrowed.client()).await.unwrap();
+            for key in ["{m}members", "{pac}e:dev-1", "mine"] {
+                let mut set = redis::cmd("HSET");
+                set.arg(key).arg("a").arg("b");
+                set.query_async::<()>(&mut connection).await.unwrap();
+            }
+            let refused = MessageBroker::start(&choice, "", out, &events)
+                .await
+                .err()
+                .unwrap();
+            assert!(
+                refused
+                    .to_string()
+                    .contains("another cluster's keys (`{m}members`)"),
+                "{refused}"
+            );
+            borrowed.clear().await.unwrap();
+            let (_, left) = scan(&mut connection, 0, "*").await.unwrap();
+            assert_eq!(left, ["mine"]);
+            assert!(MessageBroker::start(&choice, "", out, &events).await.is_ok());
+        };
+        tokio::task::LocalSet::new().block_on(&runtime, test);
+    }
+
+    #[test]
     fn a_prefix_is_taken_literally() {
-        assert_eq!(key_patterns("a*"), ["a\\*{m}*", "a\\*{p[0-9]*}*"]);
+        assert_eq!(key_patterns("a*"), ["a\\*{m}*", "a\\*{p[0-9a-f][0-9a-f]}*"]);
     }
 
     #[test]
