@@ -143,3 +143,21 @@ fn a_broker_that_forgets_everything_begins_a_new_era() {
     world.read("dev", "t1");
     assert!(world.answers()[0].contains(r#""ack":true"#));
 }
+
+#[test]
+fn a_jump_of_the_brokers_clock_ends_no_registration_early() {
+    let mut world = World::new(1);
+    world.register(A, "dev", device(1));
+    world.broker_clock_jumps(3_600_000);
+    world.advance(3000);
+    assert_eq!(
+        world.ready(A),
+        ["A#1", "A#2"],
+        "its lease was over in the broker's time"
+    );
+    world.events();
+    world.advance(120_000);
+    assert_eq!(world.events(), []);
+    world.read("dev", "t1");
+    assert!(world.answers()[0].contains(r#""ack":true"#));
+}

@@ -238,6 +238,7 @@ impl Instance {
             tick: 0,
         }));
         self.outage_is_over();
+        self.watch_clock(reply.integer(1));
         self.outputs.push_back(Output::Subscribe(channels));
     }
 
@@ -291,9 +292,14 @@ impl Instance {
             tracing::error!("the broker's memory began anew: a new era begins");
             return self.fall("the broker forgot it");
         }
+        let broker_now = reply.integer(1);
         m.bury_at = reply
             .integer(4)
             .map(|ms| now + Duration::from_millis(ms.max(0) as u64 + 5));
+        self.watch_clock(broker_now);
+        let Some(m) = self.membership_mut() else {
+            return;
+        };
         let first_confirmed = reply.status() == "OK" && m.heard != 0 && !m.announced;
         if first_confirmed {
             m.announced = true;
@@ -304,6 +310,29 @@ impl Instance {
         }
         if first_confirmed {
             self.outputs.push_back(Output::Ready(member));
+        }
+    }
+
+    /// A jump of the broker's clock makes every registration look older than it is: for as long, none expires.
+    fn watch_clock(&mut self, broker_now: Option<i64>) {
+        const TOLERATED: Duration = Duration::from_millis(500);
+        let now = self.now;
+        let Some(broker_now) = broker_now else {
+            return;
+        };
+        let Some((broker_then, then)) = self.clocks.replace((broker_now, now)) else {
+            return;
+        };
+        let elapsed = i64::try_from((now - then).as_millis()).unwrap_or(i64::MAX);
+        let jump = (broker_now - broker_then).saturating_sub(elapsed);
+        let length = Duration::from_millis(jump.unsigned_abs());
+        if length > TOLERATED {
+            tracing::warn!(
+                jump_ms = jump,
+                "the broker's clock jumped: no registration expires for as long"
+            );
+            self.statistics.clock_jumps += 1;
+            self.expiry_from = self.expiry_from.max(now + length);
         }
     }
 

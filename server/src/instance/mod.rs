@@ -20,7 +20,7 @@ pub use config::{Config, Dialect, Limits};
 
 use crate::member::Member;
 use crate::partition::Partition;
-use crate::store::{Call, LEASE_ARGUMENT, Reply, Script};
+use crate::store::{Call, LEASE_ARGUMENT, REPLAY_ARGUMENT, Reply, Script};
 use holder::Exchanges;
 use lwm2m::coap::{Endpoint, Event, Message, RequestId};
 use lwm2m::time::Time;
@@ -148,6 +148,8 @@ pub struct Statistics {
     pub leases_lost: u64,
     /// Eras that ended under this instance.
     pub eras: u64,
+    /// Times that the broker's clock jumped by more than half a second.
+    pub clock_jumps: u64,
     /// Calls that the broker refused.
     pub calls_refused: u64,
 }
@@ -171,6 +173,8 @@ pub struct Instance {
     leave_extensions: u32,
     outage_began: Option<Time>,
     expiry_from: Time,
+    /// The broker's clock (ms) and the local one when they were last compared: a jump shows between two times.
+    clocks: Option<(i64, Time)>,
     statistics: Statistics,
     outputs: VecDeque<Output>,
 }
@@ -198,6 +202,7 @@ impl Instance {
             leave_extensions: 0,
             outage_began: None,
             expiry_from: Time::ZERO,
+            clocks: None,
             statistics: Statistics::default(),
             outputs: VecDeque::new(),
             config,
@@ -405,6 +410,10 @@ impl Instance {
             .retain(|p| !matches!(p.purpose, Purpose::Renew { .. } | Purpose::MarkDead));
         for pending in &mut self.pending {
             let call = Rc::make_mut(&mut pending.call);
+            if call.script == Script::Accept {
+                // Whether it was executed is not known; a copy that nobody asked for must not come of it.
+                call.args[REPLAY_ARGUMENT] = b"1".to_vec();
+            }
             if let (Some(lease), false) = (&lease, call.script.is_about_members()) {
                 call.args[LEASE_ARGUMENT].clone_from(lease);
             }

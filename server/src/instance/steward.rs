@@ -55,6 +55,11 @@ impl Instance {
 
     fn request_read(&mut self, payload: &[u8]) {
         self.statistics.requests += 1;
+        if self.pending.len() >= 2 * self.config.limits.calls_pending {
+            // The broker stalls: who asks again is heard when it goes on.
+            self.statistics.requests_ignored += 1;
+            return;
+        }
         let Some(partition) = self.partition_of_request(payload) else {
             self.statistics.requests_ignored += 1;
             return;

@@ -114,6 +114,9 @@ pub const CONTEXT_ARGUMENTS: usize = 10;
 /// Where the caller's lease stands among the arguments: it is renewed when a call is sent again.
 pub const LEASE_ARGUMENT: usize = 1;
 
+/// Where an accept says that its request is not new.
+pub const REPLAY_ARGUMENT: usize = CONTEXT_ARGUMENTS + 8;
+
 /// One call of a script: `EVALSHA script 1 key args…`.
 #[derive(Clone, Debug)]
 pub struct Call {

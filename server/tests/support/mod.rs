@@ -59,6 +59,7 @@ pub struct World {
     sent: Vec<Sent>,
     next_mid: u16,
     seed: u64,
+    clock_jump_us: u64,
 }
 
 pub fn device(n: u16) -> SocketAddr {
@@ -85,6 +86,7 @@ impl World {
             sent: Vec::new(),
             next_mid: 1,
             seed: 1,
+            clock_jump_us: 0,
         };
         for channel in ["LESHAN_RESP", "LESHAN_REG_NEW", "LESHAN_REG_UP", "LESHAN_REG_DEL"] {
             world.command(back_end, &[b"SUBSCRIBE", channel.as_bytes()]);
@@ -226,6 +228,11 @@ impl World {
         self.broker.disconnect(client);
     }
 
+    /// The broker's clock is set forward.
+    pub fn broker_clock_jumps(&mut self, ms: u64) {
+        self.clock_jump_us += ms * 1000;
+    }
+
     fn disconnect(&mut self, n: usize) {
         let node = &mut self.nodes[n];
         for client in [node.command.take(), node.subscriber.take()]
@@ -258,7 +265,7 @@ impl World {
     // The broker.
 
     fn broker_time(&self) -> u64 {
-        UNIX_BASE_US + self.now.as_micros()
+        UNIX_BASE_US + self.clock_jump_us + self.now.as_micros()
     }
 
     fn command(&mut self, client: ClientId, words: &[&[u8]]) -> BrokerReply {

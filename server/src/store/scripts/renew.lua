@@ -13,6 +13,11 @@ for _, id in ipairs(redis.call('SMEMBERS', BASE .. 's')) do
     local f = redis.call('HMGET', BASE .. 'i:' .. id, 'state', 'lease', 'ready')
     if f[1] == 'a' then
       local lease = tonumber(f[2])
+      if lease > NOW + LEASE then
+        -- Granted before the broker's clock was set back: no lease is longer than a lease.
+        lease = NOW + LEASE
+        redis.call('HSET', BASE .. 'i:' .. id, 'lease', lease)
+      end
       if earliest == 0 or lease < earliest then earliest = lease end
       if f[3] == '1' and lease >= NOW then others_ready = true end
     end
