@@ -1,5 +1,7 @@
 //! Membership: ids, leases, partitions, and members that go or fall silent.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 mod support;
 
 use server::instance::Limits;

@@ -1,5 +1,7 @@
 //! Registrations: events, copies of messages, owners, lifetimes, and what a device is told.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 mod support;
 
 use lwm2m::coap::{Code, option};

@@ -1,5 +1,7 @@
 //! The ticket contract, rule by rule, through kills, pauses and cuts of instances (northbound contract 1 to 7).
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 mod support;
 
 use lwm2m::coap::{Code, Kind};
