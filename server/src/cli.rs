@@ -169,7 +169,10 @@ fn start(arguments: Arguments) -> anyhow::Result<()> {
         )
     })?;
     let bound = socket.local_addr()?;
-    let (config, seed) = configure(arguments, bound)?;
+    let mut random = SysRng;
+    let seed = random.try_next_u64()?;
+    let nonce = format!("{:016x}", random.try_next_u64()?);
+    let config = configure(arguments, bound, nonce);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -185,12 +188,20 @@ fn start(arguments: Arguments) -> anyhow::Result<()> {
     })
 }
 
-fn configure(arguments: Arguments, bound: SocketAddr) -> anyhow::Result<(Config, u64)> {
-    let mut random = SysRng;
-    let seed = random.try_next_u64()?;
-    let nonce = format!("{:016x}", random.try_next_u64()?);
+/// The configuration of the instance that these arguments (the program's name first) would start, for a world that has
+/// no processes. `nonce` distinguishes the lives of one id.
+pub fn configuration(
+    arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+    nonce: String,
+) -> Result<Config, clap::Error> {
+    let arguments = Arguments::try_parse_from(arguments)?;
+    let bound = arguments.coap;
+    Ok(configure(arguments, bound, nonce))
+}
+
+fn configure(arguments: Arguments, bound: SocketAddr, nonce: String) -> Config {
     let partitions = usize::from(crate::partition::PARTITIONS);
-    let config = Config {
+    Config {
         id: arguments.id,
         nonce,
         address: arguments.advertise.unwrap_or(bound),
@@ -211,8 +222,7 @@ fn configure(arguments: Arguments, bound: SocketAddr) -> anyhow::Result<(Config,
             retained_outcomes: (arguments.retained_outcomes / partitions).max(1),
             ..Limits::default()
         },
-    };
-    Ok((config, seed))
+    }
 }
 
 /// Resolves at SIGTERM or SIGINT.

@@ -23,6 +23,14 @@ pub enum Purpose {
     Faults = 7,
     /// The devices.
     Fleet = 8,
+    /// The connections to the virtual world's broker.
+    Broker = 9,
+    /// The seeds of the virtual world's instances.
+    Instances = 10,
+    /// How long the virtual world's instances take from one step to the next, and which of their sockets they read first.
+    Steps = 11,
+    /// The fault schedules that a search draws.
+    Search = 12,
 }
 
 /// The generator of one part of a run.

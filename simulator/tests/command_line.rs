@@ -155,16 +155,16 @@ fn an_unknown_option_is_refused_with_exit_code_2() {
 }
 
 #[test]
-fn the_virtual_world_says_that_it_is_not_there_yet() {
+fn a_virtual_run_says_first_how_to_repeat_it_and_its_history_can_be_judged_again() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("one.toml"), SCENARIO).unwrap();
-    let output = simulator(&["one.toml", "--virtual"], directory.path());
-    assert_eq!(code(&output), 2);
-    assert!(
-        err(&output).contains("the virtual world is not there yet"),
-        "{}",
-        err(&output)
-    );
+    let arguments = ["one.toml", "--virtual", "--seed", "7", "--out", "run"];
+    let output = simulator(&arguments, directory.path());
+    let first = format!("seed 7, version {}, virtual world\n", env!("CARGO_PKG_VERSION"));
+    assert!(err(&output).starts_with(&first), "{}", err(&output));
+    assert_eq!(code(&output), 0, "{}", out(&output));
+    let again = simulator(&["replay", "run"], directory.path());
+    assert_eq!((code(&again), out(&again)), (0, out(&output)));
 }
 
 #[test]

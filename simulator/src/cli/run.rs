@@ -1,23 +1,19 @@
 //! `simulator SCENARIO`: reads the scenario, lets the world carry it out, judges the history, writes the report.
 
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::{End, Failure, RunArguments, say, style, verbs};
 use crate::real;
 use crate::report::{Judged, Report, Verdict, judge, screen, write_facts, write_report};
 use crate::run::{Outcome, RunOptions};
 use crate::scenario::Scenario;
+use crate::virtual_world;
 
 /// Runs a scenario and says how it ended.
 pub fn run(arguments: RunArguments) -> Result<End, Failure> {
     let file = arguments.scenario.clone().unwrap_or_default();
     let scenario = read_scenario(&file, &arguments.overrides.set)?;
-    if arguments.in_virtual_world {
-        return Err(Failure::Usage(
-            "--virtual: the virtual world is not there yet in this version; run without it".into(),
-        ));
-    }
     let baseline = arguments
         .baseline
         .as_deref()
@@ -34,7 +30,7 @@ pub fn run(arguments: RunArguments) -> Result<End, Failure> {
         quiet: arguments.quiet,
     };
     save_scenario(&scenario, &options)?;
-    let outcome = real::run(&scenario, &options).map_err(|error| Failure::Environment(error.to_string()))?;
+    let outcome = carry_out(&scenario, &options, arguments.in_virtual_world)?;
     let judged = report(&scenario, &outcome, &out)?;
     show(&judged.report, &out, arguments.quiet);
     let regressed =
@@ -44,6 +40,26 @@ pub fn run(arguments: RunArguments) -> Result<End, Failure> {
         (false, Verdict::Pass, false) => End::Pass,
         (false, _, _) => End::ExpectationFailed,
     })
+}
+
+/// Lets the chosen world carry out the run. First it says what is needed to repeat it.
+fn carry_out(scenario: &Scenario, options: &RunOptions, in_virtual_world: bool) -> Result<Outcome, Failure> {
+    let world = if in_virtual_world { "virtual" } else { "real" };
+    if !options.quiet {
+        let (seed, version) = (options.seed, env!("CARGO_PKG_VERSION"));
+        eprintln!("seed {seed}, version {version}, {world} world");
+    }
+    let began = Instant::now();
+    let outcome = if in_virtual_world {
+        virtual_world::run(scenario, options)
+    } else {
+        real::run(scenario, options)
+    };
+    let mut outcome = outcome.map_err(|error| Failure::Environment(error.to_string()))?;
+    if in_virtual_world {
+        outcome.facts.wall_s = began.elapsed().as_secs_f64();
+    }
+    Ok(outcome)
 }
 
 /// Reads and checks a scenario file.

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use lwm2m::coap::TransmissionParameters;
 
+use crate::scenario;
+
 /// How the devices of a fleet are made and behave.
 #[derive(Clone, Debug)]
 pub struct FleetConfig {
@@ -60,6 +62,18 @@ impl Default for FleetConfig {
 }
 
 impl FleetConfig {
+    /// The fleet of a scenario; `epoch_s` is the Unix time at which the run begins.
+    pub fn of(devices: &scenario::Devices, epoch_s: i64) -> Result<FleetConfig, PatternError> {
+        Ok(FleetConfig {
+            count: devices.count,
+            endpoint: devices.endpoint.parse()?,
+            lifetime_s: u32::try_from(devices.lifetime.as_secs()).unwrap_or(u32::MAX),
+            register_rate: devices.register_rate,
+            epoch_s,
+            ..FleetConfig::default()
+        })
+    }
+
     /// How long after the start a device registers.
     pub(super) fn birth(&self, device: u32) -> Duration {
         if self.register_rate > 0.0 {

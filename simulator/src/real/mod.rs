@@ -12,12 +12,9 @@ mod health_socket;
 mod instances;
 mod message_broker;
 mod northbound;
-mod progress;
-mod recorder;
 mod run_loop;
 mod setup;
 mod socket;
-mod targets;
 mod usage;
 
 pub use embedded::embedded_broker;

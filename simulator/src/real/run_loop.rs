@@ -19,18 +19,18 @@ use super::health_socket::HealthSocket;
 use super::instances::{Instances, State};
 use super::message_broker::BROKER_TAG;
 use super::northbound::{Northbound, NorthboundEvent};
-use super::progress::Progress;
-use super::recorder::Recorder;
 use super::socket::FleetSocket;
-use super::targets::{Candidate, choose};
 use crate::backend::BackEnd;
 use crate::balancer::Balancer;
 use crate::fleet::{self, Fleet};
 use crate::history::Event;
 use crate::load::Load;
 use crate::network::{Impairment, Network};
+use crate::progress::Progress;
+use crate::recorder::Recorder;
 use crate::run::EnvironmentError;
 use crate::scenario::{Fault, FaultAction};
+use crate::targets::{Candidate, choose};
 
 /// Batches that are read from the fleet's socket before everything else has its turn.
 const BATCHES_PER_TURN: usize = 16;

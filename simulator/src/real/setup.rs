@@ -5,7 +5,6 @@ use std::net::SocketAddrV4;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use lwm2m::coap::TransmissionParameters;
 use lwm2m::time::Time;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -17,8 +16,6 @@ use super::health_socket::HealthSocket;
 use super::instances::{Instances, State};
 use super::message_broker::MessageBroker;
 use super::northbound::{Channels, Northbound, NorthboundEvent};
-use super::progress::Progress;
-use super::recorder::{Recorder, cannot_write};
 use super::run_loop::{Interrupts, ResidentMemory, RunLoop};
 use super::socket::FleetSocket;
 use super::usage::Usage;
@@ -28,6 +25,8 @@ use crate::fleet::{Fleet, FleetConfig, MAX_DEVICES};
 use crate::history::{Event, Header, HistoryWriter};
 use crate::load::{Load, LoadOptions};
 use crate::network::{Impairment, Network};
+use crate::progress::Progress;
+use crate::recorder::{Recorder, cannot_write};
 use crate::report::{Floor, InstanceCost, ProcessCost, RunFacts};
 use crate::run::{EnvironmentError, HISTORY_FILE, Outcome, RunOptions};
 use crate::scenario::Scenario;
@@ -317,20 +316,8 @@ async fn sockets(instances: Vec<SocketAddrV4>) -> io::Result<(FleetSocket, Healt
 }
 
 fn fleet_config(scenario: &Scenario) -> Result<FleetConfig, EnvironmentError> {
-    let devices = &scenario.devices;
-    let endpoint = devices
-        .endpoint
-        .parse()
-        .map_err(|error| EnvironmentError::new(format!("{error}")))?;
-    Ok(FleetConfig {
-        count: devices.count,
-        endpoint,
-        lifetime_s: u32::try_from(devices.lifetime.as_secs()).unwrap_or(u32::MAX),
-        register_rate: devices.register_rate,
-        parameters: TransmissionParameters::default(),
-        epoch_s: i64::try_from(unix_millis() / 1000).unwrap_or(i64::MAX),
-        ..FleetConfig::default()
-    })
+    let epoch_s = i64::try_from(unix_millis() / 1000).unwrap_or(i64::MAX);
+    FleetConfig::of(&scenario.devices, epoch_s).map_err(|error| EnvironmentError::new(error.to_string()))
 }
 
 fn facts(world: &RunLoop, broker: &MessageBroker, floor: Option<Floor>, began: Instant) -> RunFacts {

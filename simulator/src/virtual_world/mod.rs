@@ -1,0 +1,54 @@
+//! The virtual world: the same scenario, server, fleet and judge on one thread, under a clock that jumps.
+//!
+//! In: a scenario and a seed. Out: the history, byte for byte the same for the same scenario, seed and program. There is
+//! no socket, no thread and no clock of the operating system: [`world`] goes from one deadline to the next, [`cluster`]
+//! has the instances ([`process`]) and their broker ([`message_broker`]), and every delay is drawn from the seed.
+
+mod cluster;
+mod message_broker;
+mod process;
+mod queue;
+mod world;
+
+use crate::history::{Header, HistoryWriter};
+use crate::progress::Progress;
+use crate::recorder::{Recorder, cannot_write};
+use crate::report::{BrokerFacts, RunFacts};
+use crate::run::{EnvironmentError, HISTORY_FILE, Outcome, RunOptions};
+use crate::scenario::Scenario;
+use lwm2m::time::Time;
+use world::World;
+
+/// Carries out a run. Its wall time is the caller's to measure.
+pub fn run(scenario: &Scenario, options: &RunOptions) -> Result<Outcome, EnvironmentError> {
+    let history = options.out.join(HISTORY_FILE);
+    let header = Header::new(scenario, options.seed, "virtual", 0);
+    let writer = HistoryWriter::create(&history, &header).map_err(|error| cannot_write(&error))?;
+    let mut recorder = Recorder::new(writer);
+    let progress = Progress::new(options.quiet, scenario.duration);
+    let mut world = World::new(scenario, options.seed, progress)?;
+    loop {
+        let goes_on = world.step();
+        while let Some(entry) = world.poll_entry() {
+            recorder.record(Time::from_micros(entry.at_us), entry.event);
+        }
+        recorder.check()?;
+        if !goes_on {
+            break;
+        }
+    }
+    recorder.finish()?;
+    let facts = RunFacts {
+        broker: BrokerFacts {
+            kind: "embedded".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        },
+        warnings: world.warnings(),
+        ..RunFacts::default()
+    };
+    Ok(Outcome {
+        history,
+        facts,
+        interrupted: false,
+    })
+}

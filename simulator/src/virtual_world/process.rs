@@ -1,0 +1,206 @@
+//! One instance of the cluster as a process: the state machine, its sockets, and the small steps in which it works.
+//!
+//! In: what arrives in its sockets. Out: one [`Output`] at a time. Between any two outputs time passes, so that a fault
+//! can come there. A paused process does nothing, while its sockets fill; a killed one is dropped with all that it had
+//! not carried out.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use broker::Push;
+use lwm2m::time::Time;
+use rand::RngExt;
+use rand::rngs::ChaCha8Rng;
+use server::instance::{Config, Input, Instance, Output};
+
+use super::message_broker::{Arrival, ConnectionId};
+
+/// From one step to the next, in microseconds: least and most.
+const STEP_US: (u64, u64) = (1, 20);
+/// Datagrams that wait in the socket; further ones are dropped, as the kernel does.
+const SOCKET_DATAGRAMS: usize = 4096;
+
+/// A running instance.
+pub struct Process {
+    instance: Instance,
+    /// The connection for calls.
+    pub command: Option<ConnectionId>,
+    /// The connection for subscriptions.
+    pub subscriber: Option<ConnectionId>,
+    /// It has said that it is ready.
+    pub ready: bool,
+    /// Stopped by SIGSTOP.
+    pub paused: bool,
+    /// A fault asked for its end.
+    pub ending: bool,
+    /// SIGTERM has come and was not seen yet.
+    shutdown: bool,
+    replies: VecDeque<Arrival>,
+    messages: VecDeque<Arrival>,
+    datagrams: VecDeque<(SocketAddr, Vec<u8>)>,
+    /// What is to be carried out next.
+    output: Option<Output>,
+    /// It is at work until then.
+    busy_until: Time,
+    /// The step that is scheduled; [`Time::MAX`] if none is.
+    pub wake: Time,
+}
+
+/// Where a process can read next.
+#[derive(Clone, Copy)]
+enum Source {
+    Signal,
+    Replies,
+    Messages,
+    Datagrams,
+    Clock,
+}
+
+impl Process {
+    /// A process that has just been started.
+    pub fn start(now: Time, config: Config, seed: u64) -> Self {
+        Process {
+            instance: Instance::new(config, seed),
+            command: None,
+            subscriber: None,
+            ready: false,
+            paused: false,
+            ending: false,
+            shutdown: false,
+            replies: VecDeque::new(),
+            messages: VecDeque::new(),
+            datagrams: VecDeque::new(),
+            output: None,
+            busy_until: now,
+            wake: Time::MAX,
+        }
+    }
+
+    /// Something arrives on one of its connections to the broker.
+    pub fn arrive(&mut self, connection: ConnectionId, arrival: Arrival) {
+        if self.command == Some(connection) {
+            self.replies.push_back(arrival);
+        } else if self.subscriber == Some(connection) {
+            self.messages.push_back(arrival);
+        }
+    }
+
+    /// A datagram arrives.
+    pub fn arrive_datagram(&mut self, from: SocketAddr, data: Vec<u8>) {
+        if self.datagrams.len() < SOCKET_DATAGRAMS {
+            self.datagrams.push_back((from, data));
+        }
+    }
+
+    /// SIGTERM.
+    pub fn terminate(&mut self) {
+        self.ending = true;
+        self.shutdown = true;
+    }
+
+    /// Drops everything that waits in its sockets, and both connections; they are returned.
+    pub fn reset(&mut self) -> [Option<ConnectionId>; 2] {
+        self.replies.clear();
+        self.messages.clear();
+        self.datagrams.clear();
+        [self.command.take(), self.subscriber.take()]
+    }
+
+    /// Everything but its next subscriptions is as before; the old connection is returned.
+    pub fn resubscribe(&mut self, connection: ConnectionId) -> Option<ConnectionId> {
+        self.messages.clear();
+        self.subscriber.replace(connection)
+    }
+
+    /// When it wants to take its next step; none while it is paused.
+    pub fn next_step(&self) -> Option<Time> {
+        if self.paused {
+            return None;
+        }
+        let waiting = self.output.is_some()
+            || self.shutdown
+            || !(self.replies.is_empty() && self.messages.is_empty() && self.datagrams.is_empty());
+        let due = if waiting {
+            Time::ZERO
+        } else {
+            self.instance.next_deadline()?
+        };
+        Some(due.max(self.busy_until))
+    }
+
+    /// Takes one step: it hands over the next output, or reads one thing and thinks about it.
+    pub fn step(&mut self, now: Time, random: &mut ChaCha8Rng) -> Option<Output> {
+        self.busy_until = now + Duration::from_micros(random.random_range(STEP_US.0..=STEP_US.1));
+        let output = self.output.take();
+        if output.is_none() {
+            self.read(now, random);
+        }
+        self.output = self.instance.poll_output();
+        output
+    }
+
+    /// True if it has decided on something that it has not done yet.
+    pub fn has_output(&self) -> bool {
+        self.output.is_some()
+    }
+
+    fn read(&mut self, now: Time, random: &mut ChaCha8Rng) {
+        let ready = [
+            (Source::Signal, self.shutdown),
+            (Source::Replies, !self.replies.is_empty()),
+            (Source::Messages, !self.messages.is_empty()),
+            (Source::Datagrams, !self.datagrams.is_empty()),
+            (
+                Source::Clock,
+                self.instance.next_deadline().is_some_and(|at| at <= now),
+            ),
+        ];
+        let count = ready.iter().filter(|(_, ready)| *ready).count();
+        // Which of several ready sockets is read first is the operating system's choice.
+        let chosen = match count {
+            0 => return,
+            1 => 0,
+            _ => random.random_range(0..count),
+        };
+        let mut candidates = ready.into_iter().filter(|(_, ready)| *ready);
+        match candidates.nth(chosen).map(|(source, _)| source) {
+            Some(Source::Signal) => {
+                self.shutdown = false;
+                self.instance.handle(now, Input::Shutdown);
+            }
+            Some(Source::Replies) => self.read_broker(now, true),
+            Some(Source::Messages) => self.read_broker(now, false),
+            Some(Source::Datagrams) => {
+                if let Some((from, data)) = self.datagrams.pop_front() {
+                    self.instance.handle(now, Input::Datagram { from, data: &data });
+                }
+            }
+            Some(Source::Clock) | None => self.instance.handle(now, Input::Timeout),
+        }
+    }
+
+    fn read_broker(&mut self, now: Time, replies: bool) {
+        let queue = if replies {
+            &mut self.replies
+        } else {
+            &mut self.messages
+        };
+        let input = match queue.pop_front() {
+            Some(Arrival::CommandConnected) => Input::CommandConnected,
+            Some(Arrival::SubscriberConnected) => Input::SubscriberConnected,
+            Some(Arrival::Reply(call, Ok(reply))) => Input::Reply { call, reply },
+            Some(Arrival::Reply(call, Err(error))) => {
+                return self.instance.handle(now, Input::Refused { call, error: &error });
+            }
+            Some(Arrival::Message(Push::Message { channel, payload })) => {
+                let channel = String::from_utf8_lossy(&channel);
+                let (channel, payload) = (channel.as_ref(), payload.as_ref());
+                return self.instance.handle(now, Input::Message { channel, payload });
+            }
+            // Nobody subscribes patterns.
+            Some(Arrival::Message(Push::PatternMessage { .. })) | None => return,
+        };
+        self.instance.handle(now, input);
+    }
+}

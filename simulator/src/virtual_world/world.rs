@@ -1,0 +1,481 @@
+//! The loop of the virtual world: everything pure is driven from here, from one deadline to the next.
+//!
+//! In: a scenario and a seed. Out: the entries of the history. The way of a datagram: device → network → balancer →
+//! instance, and back: instance → network → device. Time stands still while something happens and then jumps to
+//! whatever happens next.
+
+use std::collections::VecDeque;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
+
+use lwm2m::time::Time;
+use rand::RngExt;
+use rand::rngs::ChaCha8Rng;
+
+use super::cluster::{Cluster, ClusterEvent};
+use super::message_broker::UNIX_ORIGIN_US;
+use crate::backend::BackEnd;
+use crate::balancer::Balancer;
+use crate::fleet::{self, Fleet, FleetConfig, MAX_DEVICES};
+use crate::history::{Entry, Event};
+use crate::load::{Load, LoadOptions};
+use crate::network::{Impairment, Network};
+use crate::progress::Progress;
+use crate::run::EnvironmentError;
+use crate::scenario::{Fault, FaultAction, Scenario};
+use crate::seed::{Purpose, generator};
+use crate::targets::{Candidate, choose};
+
+/// How long the instances may take until all are ready.
+const READY_LIMIT: Duration = Duration::from_secs(20);
+/// How long the loop listens on when all tickets have ended: a second outcome that comes late is still heard.
+const LINGER: Duration = Duration::from_millis(500);
+/// Most datagrams under way in one direction.
+const MAX_IN_FLIGHT: usize = 1_000_000;
+/// The port of all devices.
+const DEVICE_PORT: u16 = 5683;
+/// Where the balancer's health pings come from.
+const BALANCER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 5699);
+
+/// A datagram on its way between a device and the balancer.
+#[derive(Clone)]
+struct InTransit {
+    device: u32,
+    datagram: Vec<u8>,
+}
+
+/// Everything that takes part in a run.
+pub struct World {
+    now: Time,
+    /// What the cluster's clock shows at the start of the run.
+    origin: Duration,
+    cluster: Cluster,
+    fleet: Fleet,
+    uplink: Network<InTransit>,
+    downlink: Network<InTransit>,
+    balancer: Balancer,
+    load: Load,
+    back_end: BackEnd,
+    faults: VecDeque<Fault>,
+    fault_random: ChaCha8Rng,
+    /// The fault that waits for the moment between two outputs of each instance.
+    ambushes: Vec<Option<Fault>>,
+    last_faulted: Vec<usize>,
+    /// Fleet, load and faults end here; what is open drains.
+    duration: Time,
+    load_stopped: bool,
+    quiet_since: Option<Time>,
+    entries: VecDeque<Entry>,
+    warnings: Vec<String>,
+    progress: Progress,
+}
+
+impl World {
+    /// The world of a scenario at the start of the run: all instances are ready, no device has been switched on.
+    pub fn new(scenario: &Scenario, seed: u64, progress: Progress) -> Result<Self, EnvironmentError> {
+        let count = scenario.devices.count;
+        if count > MAX_DEVICES {
+            let message = format!("devices.count is {count}, but there are addresses for {MAX_DEVICES}");
+            return Err(EnvironmentError::new(message));
+        }
+        let wrong = |error: &dyn std::fmt::Display| EnvironmentError::new(format!("the cluster: {error}"));
+        let cluster = Cluster::new(scenario, seed).map_err(|error| wrong(&error))?;
+        let epoch_s = i64::try_from(UNIX_ORIGIN_US / 1_000_000).unwrap_or(i64::MAX);
+        let fleet = FleetConfig::of(&scenario.devices, epoch_s).map_err(|error| wrong(&error))?;
+        let impairment = Impairment::from(&scenario.devices.network);
+        let random = |purpose| generator(seed, purpose);
+        let network = |purpose| Network::new(impairment, random(purpose), MAX_IN_FLIGHT);
+        let streams = scenario.load.iter().map(LoadOptions::from).collect();
+        let balancer = (&scenario.balancer).into();
+        let mut world = World {
+            now: Time::ZERO,
+            origin: Duration::ZERO,
+            fleet: Fleet::new(fleet, Time::ZERO, random(Purpose::Fleet)),
+            uplink: network(Purpose::Uplink),
+            downlink: network(Purpose::Downlink),
+            balancer: Balancer::new(Time::ZERO, balancer, cluster.len(), random(Purpose::Balancer)),
+            load: Load::new(streams, random(Purpose::Arrivals), random(Purpose::Choices)),
+            back_end: BackEnd::new(scenario.into(), random(Purpose::Tickets)),
+            faults: scenario.fault.iter().cloned().collect(),
+            fault_random: random(Purpose::Faults),
+            ambushes: vec![None; cluster.len()],
+            last_faulted: Vec::new(),
+            duration: Time::ZERO + scenario.duration,
+            load_stopped: false,
+            quiet_since: None,
+            entries: VecDeque::new(),
+            warnings: Vec::new(),
+            progress,
+            cluster,
+        };
+        world.start_cluster()?;
+        Ok(world)
+    }
+
+    /// Goes on to the next moment at which something happens; false when the run is over.
+    pub fn step(&mut self) -> bool {
+        if self.is_over() {
+            self.record(Event::Ended { interrupted: false });
+            self.progress.finish();
+            return false;
+        }
+        self.now = self.now.max(self.next_deadline());
+        self.inject_faults();
+        self.make_requests();
+        self.back_end.handle_timeout(self.now);
+        self.balancer.handle_timeout(self.now);
+        if self.fleet.next_deadline().is_some_and(|at| at <= self.now) {
+            self.fleet.handle_timeout(self.now);
+        }
+        self.move_datagrams();
+        self.step_cluster();
+        self.flush_events();
+        self.show_progress();
+        true
+    }
+
+    /// The next entry for the history.
+    pub fn poll_entry(&mut self) -> Option<Entry> {
+        self.entries.pop_front()
+    }
+
+    /// What a reader of the report should know.
+    pub fn warnings(&self) -> Vec<String> {
+        let counts = self.back_end.counts();
+        let facts = [
+            (
+                self.uplink.stats().overflowed + self.downlink.stats().overflowed,
+                "datagrams were dropped because too many were under way",
+            ),
+            (
+                self.load.skipped(),
+                "requests were not made because no device was registered",
+            ),
+            (
+                counts.refused,
+                "requests were not made because too many tickets were open",
+            ),
+            (counts.unreadable, "messages of the cluster could not be read"),
+        ];
+        let told = facts.into_iter().filter(|(count, _)| *count > 0);
+        let told = told.map(|(count, what)| format!("{count} {what}"));
+        self.warnings.iter().cloned().chain(told).collect()
+    }
+
+    /// Before the run: the instances join and the back end connects, and the cluster's clock goes on.
+    fn start_cluster(&mut self) -> Result<(), EnvironmentError> {
+        for instance in 0..self.cluster.len() {
+            self.start(Time::ZERO, instance);
+        }
+        let mut waiting = self.cluster.len() + 1;
+        let mut clock = Time::ZERO;
+        while waiting > 0 {
+            clock = self.cluster.next_deadline().unwrap_or(Time::MAX);
+            if clock > Time::ZERO + READY_LIMIT {
+                let message = format!(
+                    "the instances were not ready within {} virtual seconds",
+                    READY_LIMIT.as_secs()
+                );
+                return Err(EnvironmentError::new(message));
+            }
+            self.cluster.step(clock);
+            while let Some(event) = self.cluster.poll_event() {
+                match event {
+                    ClusterEvent::Ready(_) | ClusterEvent::BackEndConnected => waiting -= 1,
+                    ClusterEvent::Exited { words, .. } => {
+                        return Err(EnvironmentError::new(words.unwrap_or_default()));
+                    }
+                    _ => {}
+                }
+                self.handle_cluster(event);
+            }
+        }
+        self.origin = clock - Time::ZERO;
+        Ok(())
+    }
+
+    fn start(&mut self, at: Time, instance: usize) {
+        self.cluster.start(at, instance);
+        let id = self.cluster.id(instance).to_owned();
+        self.record(Event::InstanceStarted { id, pid: 0 });
+    }
+
+    fn record(&mut self, event: Event) {
+        let at_us = self.now.as_micros();
+        self.entries.push_back(Entry { at_us, event });
+    }
+
+    fn cluster_now(&self) -> Time {
+        self.now + self.origin
+    }
+
+    fn next_deadline(&self) -> Time {
+        let cluster = self.cluster.next_deadline();
+        let deadlines = [
+            cluster.map(|at| at - self.origin),
+            self.uplink.next_deadline(),
+            self.downlink.next_deadline(),
+            self.fleet.next_deadline(),
+            self.load.next_deadline(),
+            self.back_end.next_deadline(),
+            self.faults.front().map(|fault| Time::ZERO + fault.at),
+            (!self.load_stopped).then_some(self.duration),
+            self.quiet_since.map(|since| since + LINGER),
+            Some(self.balancer.next_deadline()),
+        ];
+        let earliest = deadlines.into_iter().flatten().min();
+        earliest.expect("there is always a next health check")
+    }
+
+    fn is_over(&mut self) -> bool {
+        if !self.back_end.is_finished() {
+            return false;
+        }
+        self.now >= *self.quiet_since.get_or_insert(self.now) + LINGER
+    }
+
+    fn make_requests(&mut self) {
+        while let Some(arrival) = self.load.poll(self.now, self.back_end.registry().endpoints()) {
+            self.back_end.request(self.now, arrival);
+        }
+        if self.now >= self.duration && !self.load_stopped {
+            self.load_stopped = true;
+            self.back_end.stop_load();
+        }
+    }
+
+    /// Brings datagrams to where they are due, until nothing moves any more.
+    fn move_datagrams(&mut self) {
+        let now = self.now;
+        while let Some(InTransit { device, datagram }) = self.downlink.poll(now) {
+            self.fleet.handle_datagram(now, device, &datagram);
+        }
+        while let Some((device, datagram)) = self.fleet.poll_transmit() {
+            self.uplink.send(now, InTransit { device, datagram });
+        }
+        let cluster_now = self.cluster_now();
+        while let Some(InTransit { device, datagram }) = self.uplink.poll(now) {
+            let address = fleet::address_of(device).expect("the fleet is no larger than its address range");
+            let source = SocketAddrV4::new(address, DEVICE_PORT);
+            let instance = self.balancer.route(now, source);
+            self.cluster
+                .send_datagram(cluster_now, instance, source, datagram);
+        }
+        while let Some(ping) = self.balancer.poll_transmit() {
+            let datagram = ping.datagram.to_vec();
+            self.cluster
+                .send_datagram(cluster_now, ping.instance, BALANCER, datagram);
+        }
+    }
+
+    fn step_cluster(&mut self) {
+        let now = self.cluster_now();
+        if self.cluster.next_deadline().is_some_and(|at| at <= now) {
+            self.cluster.step(now);
+        }
+        while let Some(event) = self.cluster.poll_event() {
+            self.handle_cluster(event);
+        }
+    }
+
+    fn handle_cluster(&mut self, event: ClusterEvent) {
+        match event {
+            ClusterEvent::Datagram { instance, to, data } if to == BALANCER => {
+                self.balancer.handle_datagram(instance, &data);
+            }
+            ClusterEvent::Datagram { to, data, .. } => {
+                if let Some(device) = fleet::device_at(*to.ip()).filter(|_| to.port() == DEVICE_PORT) {
+                    let datagram = data;
+                    self.downlink.send(self.now, InTransit { device, datagram });
+                }
+            }
+            ClusterEvent::Response(message) => {
+                self.back_end.handle_response(message);
+                self.flush_back_end();
+            }
+            ClusterEvent::Registration(channel, message) => {
+                self.back_end.handle_registration(channel, message);
+                self.flush_back_end();
+            }
+            ClusterEvent::BackEndConnected => self.back_end.handle_connection(self.now, true),
+            ClusterEvent::Ready(instance) => {
+                let id = self.cluster.id(instance).to_owned();
+                self.record(Event::InstanceReady { id });
+            }
+            ClusterEvent::Exited {
+                instance,
+                status,
+                expected,
+                words,
+            } => {
+                let id = self.cluster.id(instance).to_owned();
+                if !expected {
+                    let words = words.unwrap_or_default();
+                    self.warn(format!("instance {id} ended by itself ({status}): {words}"));
+                }
+                self.record(Event::InstanceExited { id, status, expected });
+            }
+            ClusterEvent::Ambush(instance) => {
+                if let Some(fault) = self.ambushes[instance].take() {
+                    self.strike(&fault, &[instance]);
+                }
+            }
+            ClusterEvent::Refused(error) => self.warn(format!("the broker refused a script: {error}")),
+        }
+    }
+
+    fn flush_back_end(&mut self) {
+        while let Some(event) = self.back_end.poll_event() {
+            self.record(event);
+        }
+    }
+
+    /// Hands on what the state machines have to say.
+    fn flush_events(&mut self) {
+        self.flush_back_end();
+        let now = self.cluster_now();
+        while let Some(publication) = self.back_end.poll_publication() {
+            self.cluster.publish(now, publication.payload);
+        }
+        while let Some(event) = self.fleet.poll_event() {
+            self.record(event);
+        }
+        while let Some(change) = self.balancer.poll_event() {
+            let id = self.cluster.id(change.instance).to_owned();
+            let healthy = change.healthy;
+            self.record(Event::Health { id, healthy });
+        }
+    }
+
+    fn warn(&mut self, message: String) {
+        self.progress.note(&message);
+        self.warnings.push(message);
+    }
+
+    fn inject_faults(&mut self) {
+        let now = self.now;
+        let is_due = |fault: &Fault| Time::ZERO + fault.at <= now;
+        while self.faults.front().is_some_and(is_due) {
+            let fault = self.faults.pop_front().expect("one is due");
+            if let FaultAction::Network(network) = &fault.action {
+                let impairment = Impairment::from(network);
+                self.uplink.set_impairment(impairment);
+                self.downlink.set_impairment(impairment);
+                self.note_fault(&fault, &[], Vec::new());
+            } else {
+                self.aim(fault);
+            }
+        }
+    }
+
+    /// Chooses whom a fault hits. Half of those that take one instance away wait until it is between two outputs.
+    fn aim(&mut self, fault: Fault) {
+        let owners = self.back_end.registry().owners();
+        let candidates: Vec<Candidate> = (0..self.cluster.len())
+            .map(|instance| Candidate {
+                running: self.cluster.is_running(instance),
+                devices: owners.get(&self.cluster.port(instance)).copied().unwrap_or(0),
+            })
+            .collect();
+        let random = &mut self.fault_random;
+        let chosen = choose(
+            fault.target,
+            &fault.action,
+            &candidates,
+            &self.last_faulted,
+            random,
+        );
+        let sudden = matches!(fault.action, FaultAction::Kill | FaultAction::Pause);
+        match chosen[..] {
+            [one] if sudden && self.cluster.is_running(one) && self.fault_random.random_bool(0.5) => {
+                self.last_faulted = vec![one];
+                self.ambushes[one] = Some(fault);
+                self.cluster.lie_in_wait(self.now + self.origin, one);
+            }
+            _ => self.strike(&fault, &chosen),
+        }
+    }
+
+    fn strike(&mut self, fault: &Fault, chosen: &[usize]) {
+        let mut hit = Vec::new();
+        for &instance in chosen {
+            match self.apply(instance, &fault.action) {
+                Ok(()) => hit.push(instance),
+                Err(reason) => {
+                    let action = fault.action.as_str();
+                    self.warn(format!(
+                        "the fault `{action}` at {} had no effect: {reason}",
+                        self.now
+                    ));
+                }
+            }
+        }
+        if hit.is_empty() {
+            return;
+        }
+        let affected: Vec<_> = hit
+            .iter()
+            .filter(|_| fault.action.harmful())
+            .flat_map(|&instance| self.back_end.registry().owned_by(self.cluster.port(instance)))
+            .collect();
+        let names = affected.iter().map(|endpoint| endpoint.to_string()).collect();
+        self.note_fault(fault, &hit, names);
+        for endpoint in affected {
+            self.back_end.probe(self.now, endpoint);
+        }
+        self.last_faulted = hit;
+    }
+
+    fn apply(&mut self, instance: usize, action: &FaultAction) -> Result<(), String> {
+        let now = self.cluster_now();
+        self.ambushes[instance] = None;
+        if *action != FaultAction::Restart {
+            return self.cluster.signal(now, instance, action);
+        }
+        if self.cluster.is_running(instance) {
+            return Err(format!("{} runs already", self.cluster.id(instance)));
+        }
+        self.start(now, instance);
+        Ok(())
+    }
+
+    fn note_fault(&mut self, fault: &Fault, hit: &[usize], affected: Vec<String>) {
+        let instances: Vec<String> = hit
+            .iter()
+            .map(|&index| self.cluster.id(index).to_owned())
+            .collect();
+        let action = fault.action.as_str().to_owned();
+        let seconds = seconds(self.now);
+        let devices = affected.len();
+        self.progress.note(&format!(
+            "{seconds:>7.1} s  {action} {} ({devices} devices)",
+            instances.join(", ")
+        ));
+        let harmful = fault.action.harmful();
+        self.record(Event::Fault {
+            action,
+            instances,
+            affected,
+            harmful,
+        });
+    }
+
+    fn show_progress(&mut self) {
+        let counts = self.back_end.counts();
+        let (now, registered, open) = (self.now, self.fleet.registered(), self.back_end.open());
+        self.progress.update(now, || {
+            format!(
+                "{:>7.1} s  registered {registered}  sent {}  acked {}  ended {} ({} errors)  open {open}",
+                seconds(now),
+                counts.sent,
+                counts.acked,
+                counts.answered + counts.failed,
+                counts.failed
+            )
+        });
+    }
+}
+
+fn seconds(time: Time) -> f64 {
+    time.as_micros() as f64 / 1e6
+}

@@ -1,0 +1,112 @@
+//! The virtual world as a whole: the shipped scenarios at a reduced size, and that a seed decides everything.
+
+// Helpers of tests, though clippy does not see it.
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+
+use simulator::report::{Report, Verdict, judge};
+use simulator::run::RunOptions;
+use simulator::scenario::{RedisChoice, Scenario};
+use simulator::virtual_world;
+
+/// A hundred devices, ten seconds of load, faults at 4 and 9 s.
+const REDUCED: [&str; 9] = [
+    "duration=14s",
+    "devices.count=100",
+    "devices.register_rate=100",
+    "load.0.rate=60",
+    "load.0.start=2s",
+    "load.0.stop=13s",
+    r#"expect."tickets.responses"=">= 500""#,
+    r#"expect."failover_ms.n"=">= 20""#,
+    r#"expect."devices.registered"=100"#,
+];
+const FAULTS: [&str; 2] = ["fault.0.at=4s", "fault.1.at=9s"];
+
+fn scenario(name: &str, overrides: &[&str]) -> Scenario {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../scenarios/{name}.toml"));
+    let text = std::fs::read_to_string(path).unwrap();
+    let overrides: Vec<String> = overrides.iter().map(|option| option.to_string()).collect();
+    Scenario::parse_with(&text, name, &overrides).unwrap()
+}
+
+/// The history, and what the judge says of it.
+fn run(scenario: &Scenario, seed: u64) -> (Vec<u8>, Report) {
+    let directory = tempfile::tempdir().unwrap();
+    let options = RunOptions {
+        seed,
+        redis: RedisChoice::Embedded,
+        out: directory.path().to_owned(),
+        quiet: true,
+    };
+    let outcome = virtual_world::run(scenario, &options).unwrap();
+    let report = judge(&outcome.history, scenario, &outcome.facts).unwrap().report;
+    assert_eq!(report.warnings, Vec::<String>::new());
+    (std::fs::read(&outcome.history).unwrap(), report)
+}
+
+fn passes(name: &str, overrides: &[&str]) -> Report {
+    let scenario = scenario(name, &[&REDUCED, overrides].concat());
+    let (_, report) = run(&scenario, 42);
+    let failed: Vec<_> = report.expectations.iter().filter(|one| !one.pass).collect();
+    assert!(
+        report.verdict == Verdict::Pass,
+        "{failed:#?} {:#?}",
+        report.counter_examples
+    );
+    assert_eq!(report.world, "virtual");
+    report
+}
+
+#[test]
+fn a_seed_decides_every_byte_of_the_history() {
+    let scenario = scenario(
+        "failover",
+        &[&REDUCED, &FAULTS[..], &["devices.network.loss=0.05"]].concat(),
+    );
+    let (first, _) = run(&scenario, 1);
+    let (again, _) = run(&scenario, 1);
+    let (other, _) = run(&scenario, 2);
+    assert!(first == again, "the same seed gave another history");
+    assert!(first != other, "another seed gave the same history");
+}
+
+#[test]
+fn the_busiest_instance_is_killed_and_its_devices_are_served_by_the_others() {
+    let report = passes("failover", &FAULTS);
+    assert_eq!(report.tickets.lost, 0);
+}
+
+#[test]
+fn a_killed_instance_behind_a_balancer_without_flows() {
+    passes(
+        "failover",
+        &[&FAULTS[..], &["balancer.policy=round-robin"]].concat(),
+    );
+}
+
+#[test]
+fn without_faults_every_request_is_answered_once() {
+    // Without faults nothing fails over.
+    let overrides = [
+        r#"expect."failover_ms.n"=0"#,
+        r#"expect."devices.updates"=">= 0""#,
+    ];
+    let report = passes("steady", &overrides);
+    assert_eq!((report.tickets.errors, report.tickets.repeats), (0, 0));
+    assert_eq!(report.tickets.responses, report.tickets.sent);
+}
+
+#[test]
+fn an_instance_that_was_buried_while_it_was_paused_does_no_harm_when_it_wakes() {
+    passes("zombie", &FAULTS);
+}
+
+#[test]
+fn a_zombie_behind_a_balancer_without_flows() {
+    passes(
+        "zombie",
+        &[&FAULTS[..], &["balancer.policy=round-robin"]].concat(),
+    );
+}
