@@ -45,6 +45,8 @@ pub struct Program {
     pub name: String,
     /// Its arguments.
     pub arguments: Vec<String>,
+    /// Variables beside those of the simulator. What is secret goes here: everybody can read arguments.
+    pub environment: Vec<(&'static str, String)>,
     /// The file to which standard error goes; appended to.
     pub log: PathBuf,
 }
@@ -57,6 +59,7 @@ impl Program {
             path: PathBuf::from("/proc/self/exe"),
             name: "simulator".to_owned(),
             arguments,
+            environment: Vec::new(),
             log,
         }
     }
@@ -79,6 +82,7 @@ impl Child {
         let log = OpenOptions::new().create(true).append(true).open(&program.log)?;
         let mut command = Command::new(&program.path);
         command.arg0(&program.name).args(&program.arguments);
+        command.envs(program.environment.iter().cloned());
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -215,6 +219,7 @@ mod tests {
             path: "/bin/sh".into(),
             name: "sh".to_owned(),
             arguments: vec!["-c".to_owned(), script.to_owned()],
+            environment: Vec::new(),
             log: log.to_owned(),
         }
     }

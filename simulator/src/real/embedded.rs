@@ -4,18 +4,24 @@
 use std::ffi::OsString;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use broker::{RunOptions, ServerOptions};
 use clap::Parser;
 
-/// The Redis subset that a cluster needs, in memory only. It ends at SIGTERM.
+/// The Redis subset that a cluster needs. It ends at SIGTERM.
 #[derive(Debug, Parser)]
 #[command(name = "broker", version)]
 struct Arguments {
     /// Where to listen; port 0 takes any free one.
     #[arg(long, value_name = "ADDRESS")]
     listen: SocketAddr,
+
+    /// The directory of an append log, so that what was answered survives the end of the process; without it the data
+    /// is in memory only. One broker a directory.
+    #[arg(long, value_name = "DIRECTORY")]
+    append_to: Option<PathBuf>,
 }
 
 /// Runs the embedded broker with these arguments, the program's name first. Prints `ready ADDRESS` when it serves.
@@ -29,7 +35,10 @@ pub fn embedded_broker(arguments: Vec<OsString>) -> ExitCode {
     };
     let options = RunOptions {
         listen: arguments.listen,
-        server: ServerOptions::default(),
+        server: ServerOptions {
+            append_to: arguments.append_to,
+            ..ServerOptions::default()
+        },
     };
     let announce = |address| {
         // Whoever started it may have closed the pipe: that is no reason not to serve.

@@ -55,6 +55,7 @@ pub struct Instance {
 pub struct Instances {
     all: Vec<Instance>,
     arguments: Vec<String>,
+    broker_url: String,
     events: mpsc::UnboundedSender<ChildEvent>,
     next_tag: u64,
 }
@@ -91,7 +92,7 @@ impl Instances {
             peak_kib: 0,
         };
         let lease = format!("{}ms", cluster.lease.as_millis());
-        let mut arguments: Vec<String> = ["-r", broker_url, "--lease", &lease, "--log", &cluster.log]
+        let mut arguments: Vec<String> = ["--lease", &lease, "--log", &cluster.log]
             .map(str::to_owned)
             .to_vec();
         if !cluster.channel_prefix.is_empty() {
@@ -102,6 +103,7 @@ impl Instances {
         Ok(Instances {
             all,
             arguments,
+            broker_url: broker_url.to_owned(),
             events,
             next_tag: 0,
         })
@@ -131,7 +133,8 @@ impl Instances {
         .map(str::to_owned)
         .to_vec();
         arguments.extend(self.arguments.iter().cloned());
-        let program = Program::own(arguments, instance.log.clone());
+        let mut program = Program::own(arguments, instance.log.clone());
+        program.environment.push(("REDIS_URL", self.broker_url.clone()));
         let child = Child::start(&program, self.next_tag, self.events.clone())?;
         let event = Event::InstanceStarted {
             id: instance.id.clone(),

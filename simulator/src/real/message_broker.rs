@@ -228,6 +228,7 @@ async fn launch_server(
             .file_name()
             .map_or_else(|| kind.to_owned(), |name| name.to_string_lossy().into_owned()),
         arguments: words.to_vec(),
+        environment: Vec::new(),
         log: log.clone(),
     };
     let mut broker = launch(&program, port, events).await?;
