@@ -27,6 +27,8 @@ const START_POLL: Duration = Duration::from_millis(20);
 const ANSWER_LIMIT: Duration = Duration::from_secs(3);
 /// The tags of a cluster's keys, as glob patterns behind the prefix: its members, and its partitions.
 const CLUSTER_KEYS: [&str; 2] = ["{m}*", "{p[0-9a-f][0-9a-f]}*"];
+/// Its log, in the report directory.
+const LOG_FILE: &str = "broker.log";
 /// The tag of the broker's process among the children.
 pub const BROKER_TAG: u64 = u64::MAX;
 
@@ -204,7 +206,6 @@ async fn launch_server(
     events: &mpsc::UnboundedSender<ChildEvent>,
 ) -> Result<MessageBroker, EnvironmentError> {
     let port = free_tcp_port()?;
-    let log = out.join("broker.log");
     let words = [
         "--bind",
         "127.0.0.1",
@@ -218,8 +219,9 @@ async fn launch_server(
         "noeviction",
         "--dir",
         &out.display().to_string(),
+        // The server opens it after it has gone to `--dir`: a longer path would be a wrong one if it is relative.
         "--logfile",
-        &log.display().to_string(),
+        LOG_FILE,
     ]
     .map(str::to_owned);
     let program = Program {
@@ -229,7 +231,7 @@ async fn launch_server(
             .map_or_else(|| kind.to_owned(), |name| name.to_string_lossy().into_owned()),
         arguments: words.to_vec(),
         environment: Vec::new(),
-        log: log.clone(),
+        log: out.join(LOG_FILE),
     };
     let mut broker = launch(&program, port, events).await?;
     let mut connection = connection(&broker.client)
@@ -251,7 +253,7 @@ async fn launch_embedded(
     let arguments = ["broker", "--listen", &format!("127.0.0.1:{port}")]
         .map(str::to_owned)
         .to_vec();
-    let program = Program::own(arguments, out.join("broker.log"));
+    let program = Program::own(arguments, out.join(LOG_FILE));
     let mut broker = launch(&program, port, events).await?;
     broker.facts = BrokerFacts {
         kind: "embedded".to_owned(),
