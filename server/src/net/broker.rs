@@ -106,6 +106,13 @@ enum Link<T> {
 }
 
 const RETRY: Duration = Duration::from_millis(100);
+/// How long a new connection may take until it is usable. A broker that hangs must not be waited for: it may be gone.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+async fn in_time<T>(connect: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+    let late = |_| std::io::Error::new(std::io::ErrorKind::TimedOut, "the broker does not answer");
+    tokio::time::timeout(PATIENCE, connect).await.map_err(late)?
+}
 
 impl Broker {
     /// Connections to the broker of `client`; the one for calls is wanted at once.
@@ -277,15 +284,18 @@ impl Broker {
 fn connect_command(client: Client, delay: Duration) -> BoxFuture<'static, RedisResult<Connected>> {
     async move {
         tokio::time::sleep(delay).await;
-        let mut connection = client
-            .get_multiplexed_async_connection_with_config(&connection_settings())
-            .await?;
-        let mut load = redis::pipe();
-        for script in Script::ALL {
-            load.cmd("SCRIPT").arg("LOAD").arg(script.source());
-        }
-        let hashes = load.query_async(&mut connection).await?;
-        Ok((connection, hashes))
+        in_time(async {
+            let mut connection = client
+                .get_multiplexed_async_connection_with_config(&connection_settings())
+                .await?;
+            let mut load = redis::pipe();
+            for script in Script::ALL {
+                load.cmd("SCRIPT").arg("LOAD").arg(script.source());
+            }
+            let hashes = load.query_async(&mut connection).await?;
+            Ok((connection, hashes))
+        })
+        .await
     }
     .boxed()
 }
@@ -297,11 +307,14 @@ fn connect_subscriber(
 ) -> BoxFuture<'static, RedisResult<PubSubStream>> {
     async move {
         tokio::time::sleep(delay).await;
-        let mut connection = client.get_async_pubsub().await?;
-        for channel in channels {
-            connection.subscribe(channel).await?;
-        }
-        Ok(connection.into_on_message())
+        in_time(async {
+            let mut connection = client.get_async_pubsub().await?;
+            for channel in channels {
+                connection.subscribe(channel).await?;
+            }
+            Ok(connection.into_on_message())
+        })
+        .await
     }
     .boxed()
 }

@@ -69,7 +69,8 @@ pub async fn run(
                 return Ok(());
             }
         }
-        while let Some(count) = socket.receive()? {
+        for _ in 0..BATCH / socket::BATCH {
+            let Some(count) = socket.receive()? else { break };
             for n in 0..count {
                 let (from, data) = socket.datagram(n);
                 instance.handle(boot_time(), Input::Datagram { from, data });

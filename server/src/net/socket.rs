@@ -3,19 +3,23 @@
 use quinn_udp::{RecvMeta, UdpSockRef, UdpSocketState};
 use std::io::{self, ErrorKind, IoSliceMut};
 use std::net::SocketAddr;
+use std::ops::Range;
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
 /// Datagrams read by one system call.
-const BATCH: usize = 32;
-/// The longest datagram that is read; CoAP messages beyond are refused by the message layer.
-const LONGEST: usize = 2048;
+pub const BATCH: usize = 32;
+/// What one buffer takes: a datagram of any length (the message layer refuses what is too long for CoAP), or several of
+/// one flow, which the kernel may hand over in one piece (UDP_GRO).
+const LONGEST: usize = 65_535;
 
 pub struct Socket {
     socket: UdpSocket,
     state: UdpSocketState,
     buffers: Vec<[u8; LONGEST]>,
     metas: [RecvMeta; BATCH],
+    /// The datagrams of the last batch: buffer, and where in it.
+    datagrams: Vec<(usize, Range<usize>)>,
     drained: bool,
     unsent: u64,
 }
@@ -29,6 +33,7 @@ impl Socket {
             state,
             buffers: vec![[0; LONGEST]; BATCH],
             metas: [RecvMeta::default(); BATCH],
+            datagrams: Vec::new(),
             drained: false,
             unsent: 0,
         })
@@ -38,7 +43,7 @@ impl Socket {
         self.socket.readable().await
     }
 
-    /// Reads what is there, at most a batch; `None` when nothing is.
+    /// Reads what is there, at most a batch: how many datagrams; `None` when nothing is.
     pub fn receive(&mut self) -> io::Result<Option<usize>> {
         self.drained = false;
         let Socket {
@@ -55,7 +60,10 @@ impl Socket {
             state.recv(UdpSockRef::from(&*socket), &mut slices, &mut metas[..])
         });
         match read {
-            Ok(count) => Ok(Some(count)),
+            Ok(count) => {
+                self.find_datagrams(count);
+                Ok(Some(self.datagrams.len()))
+            }
             // ICMP errors of earlier datagrams are nothing to stop for: CoAP's retransmission copes.
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::ConnectionRefused) => {
                 Ok(None)
@@ -66,8 +74,18 @@ impl Socket {
 
     /// The n-th datagram of the last batch.
     pub fn datagram(&self, n: usize) -> (SocketAddr, &[u8]) {
-        let meta = &self.metas[n];
-        (meta.addr, &self.buffers[n][..meta.len.min(LONGEST)])
+        let (buffer, range) = &self.datagrams[n];
+        (self.metas[*buffer].addr, &self.buffers[*buffer][range.clone()])
+    }
+
+    fn find_datagrams(&mut self, buffers: usize) {
+        self.datagrams.clear();
+        for (buffer, meta) in self.metas[..buffers].iter().enumerate() {
+            let len = meta.len.min(LONGEST);
+            let starts = (0..len).step_by(meta.stride.max(1));
+            let ranges = starts.map(|start| (buffer, start..len.min(start + meta.stride.max(1))));
+            self.datagrams.extend(ranges);
+        }
     }
 
     /// Throws away everything that waits to be read.
