@@ -138,8 +138,12 @@ pub fn main_with(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(error) => {
-            // Help and version go to standard output and are no error; clap knows which is which.
-            let _ = error.print();
+            if error.use_stderr() {
+                eprintln!("server: {}", one_line(&error.to_string()));
+            } else {
+                // Help and version. A closed standard output is no reason to complain.
+                let _ = error.print();
+            }
             return ExitCode::from(error.exit_code() as u8);
         }
     };
@@ -150,6 +154,18 @@ pub fn main_with(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone
             ExitCode::from(3)
         }
     }
+}
+
+/// What is wrong with the command line, without the usage that `--help` shows anyway.
+fn one_line(error: &str) -> String {
+    let said = error
+        .lines()
+        .map(str::trim)
+        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"))
+        .filter(|line| !line.is_empty());
+    let said: Vec<&str> = said.collect();
+    let said = said.join(" ");
+    format!("{}; --help explains", said.trim_start_matches("error: "))
 }
 
 fn start(arguments: Arguments) -> anyhow::Result<()> {
