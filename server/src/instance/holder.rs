@@ -123,7 +123,7 @@ impl Instance {
         }
     }
 
-    /// An order of a script: dispatch, stop, or a new address. `own` if it came in the reply of an own call.
+    /// An order of a script: dispatch, stop, begin anew, or a new address. `own` if it came in the reply of an own call.
     pub(super) fn order(&mut self, text: &str, own: bool) {
         match text.split_once('\n') {
             Some(("D", rest)) => match Dispatch::parse(rest) {
@@ -133,6 +133,11 @@ impl Instance {
             Some(("S", token)) => {
                 if let Some(token) = token_from_hex(token) {
                     self.stop_exchange(token);
+                }
+            }
+            Some(("A", token)) => {
+                if let Some(token) = token_from_hex(token) {
+                    self.drop_exchange(token);
                 }
             }
             Some(("M", rest)) => self.readdress(rest),
@@ -146,10 +151,9 @@ impl Instance {
             return;
         }
         if let Some(known) = self.exchanges.open.get_mut(&token) {
-            if known.device != dispatch.device && matches!(known.state, State::Sent) {
-                self.coap
-                    .readdress(self.now, known.device, token, dispatch.device);
-                known.device = dispatch.device;
+            let old = std::mem::replace(&mut known.device, dispatch.device);
+            if old != dispatch.device {
+                self.coap.readdress(self.now, old, token, dispatch.device);
             }
             return;
         }
@@ -223,8 +227,11 @@ impl Instance {
         let Some(exchange) = self.exchanges.open.get_mut(&token) else {
             return;
         };
-        if let State::Beginning(message) = std::mem::replace(&mut exchange.state, State::Sent) {
+        // It may have begun by another way meanwhile, and even have its answer.
+        if let State::Beginning(message) = &mut exchange.state {
+            let message = message.clone();
             let device = exchange.device;
+            exchange.state = State::Sent;
             self.transmit(token, device, message);
         }
     }
@@ -243,6 +250,13 @@ impl Instance {
     /// The store says that the ticket is not this member's (any more).
     pub(super) fn exchange_gone(&mut self, token: Token) {
         self.exchanges.open.remove(&token);
+    }
+
+    /// Gives an exchange up that may begin again with the same token, here or elsewhere.
+    fn drop_exchange(&mut self, token: Token) {
+        if let Some(exchange) = self.exchanges.open.remove(&token) {
+            self.coap.cancel(self.now, exchange.device, token);
+        }
     }
 
     fn stop_exchange(&mut self, token: Token) {
@@ -313,7 +327,23 @@ impl Instance {
         self.finish_again(token);
     }
 
-    pub(super) fn finish_again(&mut self, token: Token) {
+    /// The broker did not take an outcome. That of an own exchange is offered again; for a stray the device's next copy
+    /// is.
+    pub(super) fn finish_refused(&mut self, token: Token) {
+        if self.exchanges.open.contains_key(&token) {
+            self.refused_finishes.push(token);
+        } else {
+            self.strays.finished(token);
+        }
+    }
+
+    pub(super) fn finish_refused_again(&mut self) {
+        for token in std::mem::take(&mut self.refused_finishes) {
+            self.finish_again(token);
+        }
+    }
+
+    fn finish_again(&mut self, token: Token) {
         let Some(Exchange {
             state: State::Finishing { body, proof, .. },
             ..
@@ -333,8 +363,18 @@ impl Instance {
         self.call(Script::Finish, parts.partition, Purpose::Finish(token), specific);
     }
 
+    /// True if the outcome that is on its way to the store is the device's own response.
+    fn has_proof(&self, token: Token) -> bool {
+        let state = self.exchanges.open.get(&token).map(|exchange| &exchange.state);
+        !matches!(state, Some(State::Finishing { proof: false, .. }))
+    }
+
     pub(super) fn finished(&mut self, token: Token, reply: Reply) {
-        // A ticket that is gone had its outcome already: the exchange is over in both cases.
+        if reply.status() == "GONE" && !self.has_proof(token) {
+            // Another member holds it now, or it ended. It may come back with the same token.
+            return self.drop_exchange(token);
+        }
+        // With proof, a ticket that is gone had its outcome already: the exchange is over in both cases.
         if let Some(exchange) = self.exchanges.end(token, self.now)
             && let State::Finishing {
                 acknowledge: Some((peer, message_id)),

@@ -447,6 +447,7 @@ impl Instance {
         if tick == 0 {
             self.take_assigned();
         }
+        self.finish_refused_again();
         let due = |p: &Partition| p.index() % TICKS_PER_SECOND == tick && self.held(*p).is_some();
         let partitions: Vec<Partition> = Partition::all().filter(due).collect();
         for partition in partitions {

@@ -165,6 +165,8 @@ pub struct Instance {
     pending: VecDeque<Pending>,
     next_call: u64,
     exchanges: Exchanges,
+    /// Outcomes that the broker refused; they are offered again at the next tick.
+    refused_finishes: Vec<lwm2m::coap::Token>,
     uplinks_pending: usize,
     ring: Ring,
     strays: Strays,
@@ -187,6 +189,7 @@ impl Instance {
         Instance {
             ring: Ring::new(config.limits.ring_bytes),
             exchanges: Exchanges::default(),
+            refused_finishes: Vec::new(),
             strays: Strays::new(config.limits.strays_per_second),
             message_id: rng.next_u32() as u16,
             seat: Seat::Outside {
@@ -300,6 +303,7 @@ impl Instance {
         };
         self.coap = Endpoint::new(self.config.coap(), ChaCha8Rng::from_rng(&mut self.rng));
         self.exchanges = Exchanges::default();
+        self.refused_finishes.clear();
         self.strays = Strays::new(self.config.limits.strays_per_second);
         self.ring.clear();
         self.pending.clear();
@@ -442,7 +446,7 @@ impl Instance {
             Purpose::Take(partition) => self.take_failed(partition),
             Purpose::Begin(token) => self.exchange_gone(token),
             Purpose::Peek(token) => self.strays.peeked(token).map_or((), drop),
-            Purpose::Finish(token) => self.finish_again(token),
+            Purpose::Finish(token) => self.finish_refused(token),
             _ => {}
         }
     }

@@ -43,8 +43,8 @@ pub enum Script {
     Deregister,
 }
 
-/// Scripts that end things run even when Redis is full; those that begin something are refused before their first
-/// write.
+/// Scripts that end things run even when Redis is full, and so do those without which nobody could end anything; those
+/// that begin something are refused before their first write.
 macro_rules! source {
     (ends: $($file:literal),+) => {
         concat!("#!lua flags=allow-oom\n", $(include_str!(concat!("scripts/", $file, ".lua")), "\n"),+)
@@ -90,7 +90,7 @@ impl Script {
     /// The Lua text, to be loaded with SCRIPT LOAD on every new connection.
     pub fn source(self) -> &'static str {
         match self {
-            Script::Join => source!(begins: "members", "join"),
+            Script::Join => source!(ends: "members", "join"),
             Script::Renew => source!(ends: "members", "renew"),
             Script::MarkDead => source!(ends: "members", "mark_dead"),
             Script::Leave => source!(ends: "members", "leave"),

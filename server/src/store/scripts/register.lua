@@ -3,7 +3,8 @@
 -- binding (JSON), endpoint (JSON), objLink (JSON), addAttr (JSON), root (JSON), version, root, random message ID.
 local endpoint, uplink, id = ARGV[11], ARGV[12], ARGV[13]
 local key = BASE .. 'e:' .. endpoint
-local stored = served_before(redis.call('HGET', key, 'dr'), uplink)
+local served = redis.call('HGET', key, 'dr')
+local stored = served_before(served, uplink)
 if stored then
   reply[4] = stored
   return answer('DUPLICATE')
@@ -30,7 +31,7 @@ end
 redis.call('HDEL', key, 'sms', 'du')
 redis.call('HSET', key, 'id', id, 'rd', NOW, 'a', ARGV[14], 'po', ARGV[15], 'ra', ARGV[16], 'rp', ARGV[17],
   'lt', ARGV[18], 'ver', ARGV[20], 'bn', ARGV[21], 'epj', ARGV[22], 'ol', ARGV[23], 'at', ARGV[24], 'rt', ARGV[25],
-  'vn', ARGV[26], 'rn', ARGV[27], 'lu', NOW, 'dr', remember('', uplink, id, 1))
+  'vn', ARGV[26], 'rn', ARGV[27], 'lu', NOW, 'dr', remember(served, uplink, id, 3))
 if ARGV[19] ~= '' then redis.call('HSET', key, 'sms', ARGV[19]) end
 claim(key)
 redis.call('HSET', BASE .. 'r', id, endpoint)
@@ -42,8 +43,8 @@ if old then
     local name = redis.call('HGET', BASE .. 'o', token)
     local t = name and load_ticket(name)
     if t then
-      if t.holder ~= ME then tell(t.holder, 'S\n' .. token) end
-      if t.holder == ME then reply[#reply + 1] = 'S\n' .. token end
+      -- The exchange begins anew, perhaps at the very member that drops it now, so nobody may remember it as ended.
+      if t.holder == ME then reply[#reply + 1] = 'A\n' .. token else tell(t.holder, 'A\n' .. token) end
       dispatch(name, t)
     end
   end
