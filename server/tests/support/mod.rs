@@ -3,6 +3,10 @@
 
 #![allow(dead_code)] // each test file uses its own part of it
 
+mod faults;
+
+pub use faults::{EFFECTS, Injected};
+
 use broker::{ClientId, Keyspace, Push, Reply as BrokerReply};
 use lwm2m::coap::{Code, Kind, Message, Options, Token, TransmissionParameters, option};
 use lwm2m::time::Time;
@@ -33,6 +37,7 @@ struct Node {
     channels: Vec<String>,
     inbox: VecDeque<Delivery>,
     paused: bool,
+    faults: faults::Faults,
     ready: Vec<String>,
     fatal: Option<String>,
     left: bool,
@@ -60,6 +65,9 @@ pub struct World {
     next_mid: u16,
     seed: u64,
     clock_jump_us: u64,
+    twice: bool,
+    failing: Option<Script>,
+    pub injected: Vec<Injected>,
 }
 
 pub fn device(n: u16) -> SocketAddr {
@@ -87,6 +95,9 @@ impl World {
             next_mid: 1,
             seed: 1,
             clock_jump_us: 0,
+            twice: false,
+            failing: None,
+            injected: Vec::new(),
         };
         for channel in ["LESHAN_RESP", "LESHAN_REG_NEW", "LESHAN_REG_UP", "LESHAN_REG_DEL"] {
             world.command(back_end, &[b"SUBSCRIBE", channel.as_bytes()]);
@@ -137,6 +148,7 @@ impl World {
             channels: Vec::new(),
             inbox: VecDeque::new(),
             paused: false,
+            faults: faults::Faults::default(),
             ready: Vec::new(),
             fatal: None,
             left: false,
@@ -293,15 +305,40 @@ impl World {
         let Some(client) = self.nodes[n].command else {
             return;
         };
+        match &mut self.nodes[n].faults.calls_left {
+            Some(0) => return,
+            Some(left) => *left -= 1,
+            None => {}
+        }
         let hash = self.hashes[call.script.index()].clone();
         let mut words: Vec<&[u8]> = vec![b"EVALSHA", hash.as_bytes(), b"1", call.key.as_bytes()];
         words.extend(call.args.iter().map(Vec::as_slice));
-        let reply = match self.command(client, &words) {
+        let before = (self.failing == Some(call.script)).then(|| (self.dump(), self.trace()));
+        let mut answer = self.command(client, &words);
+        if self.twice {
+            answer = self.command(client, &words);
+        }
+        let reply = match answer {
             BrokerReply::Error(text) => {
-                panic!("{:?} failed: {}", call.script, String::from_utf8_lossy(&text))
+                let text = String::from_utf8_lossy(&text).into_owned();
+                if let Some((dump, _)) = before.filter(|_| text.contains("injected")) {
+                    let effect = |command: &str| EFFECTS.contains(&command);
+                    let injected = Injected {
+                        effects_before: self.trace().iter().filter(|t| effect(&t.2)).count(),
+                        unchanged: self.dump() == dump,
+                    };
+                    self.injected.push(injected);
+                    self.heal(call.script);
+                } else {
+                    assert!(text.starts_with("OOM"), "{:?} failed: {text}", call.script);
+                }
+                Err(text)
             }
             reply => Reply::new(value(reply)).ok_or_else(|| "no status".to_owned()),
         };
+        if self.nodes[n].faults.replies_are_lost {
+            return;
+        }
         self.nodes[n].inbox.push_back(Delivery::Reply(call.id, reply));
     }
 
