@@ -8,7 +8,7 @@ use std::path::Path;
 use simulator::report::{Report, Verdict, judge};
 use simulator::run::RunOptions;
 use simulator::scenario::{RedisChoice, Scenario};
-use simulator::virtual_world;
+use simulator::virtual_world::{self, SearchOptions, search};
 
 /// A hundred devices, ten seconds of load, faults at 4 and 9 s.
 const REDUCED: [&str; 9] = [
@@ -109,4 +109,20 @@ fn a_zombie_behind_a_balancer_without_flows() {
         "zombie",
         &[&FAULTS[..], &["balancer.policy=round-robin"]].concat(),
     );
+}
+
+#[test]
+fn a_search_tries_every_seed_once_and_each_for_the_same_virtual_time_on_any_number_of_threads() {
+    let base = scenario("failover", &[]);
+    let options = |jobs| SearchOptions {
+        first: 1,
+        seeds: 3,
+        limit: None,
+        jobs,
+    };
+    let (alone, nothing) = search(&base, options(1), |_| ()).unwrap();
+    assert!(nothing.is_none(), "{nothing:?}");
+    assert_eq!(alone.seeds, 3);
+    let (together, _) = search(&base, options(2), |_| ()).unwrap();
+    assert_eq!((together.seeds, together.time), (3, alone.time));
 }

@@ -4,6 +4,7 @@
 //! 130 interrupted.
 
 mod run;
+mod search;
 mod verbs;
 
 use std::ffi::OsString;
@@ -102,6 +103,8 @@ enum Verb {
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
+    /// Search for a schedule of faults under which the cluster breaks its contract, in the virtual world.
+    Search(SearchArguments),
     /// Print the JSON Schema of the scenario file or of report.json.
     Schema {
         /// Which one.
@@ -122,6 +125,30 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+}
+
+#[derive(Debug, Args)]
+struct SearchArguments {
+    /// The scenario whose cluster and requests are tried; its faults and sizes are drawn anew for each seed.
+    #[arg(value_name = "SCENARIO")]
+    scenario: PathBuf,
+    /// How many seeds.
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    seeds: u64,
+    /// The first seed.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    first: u64,
+    /// Begin no seed after this many minutes.
+    #[arg(long, value_name = "M")]
+    minutes: Option<f64>,
+    /// Threads.
+    #[arg(long, value_name = "J", default_value_t = 1)]
+    jobs: usize,
+    /// Where the scenario that was found is written.
+    #[arg(long, value_name = "DIR", default_value = "reports")]
+    out: PathBuf,
+    #[command(flatten)]
+    overrides: Overrides,
 }
 
 #[derive(Copy, Clone, Debug, clap::ValueEnum)]
@@ -167,6 +194,7 @@ pub fn main_with(arguments: Vec<OsString>) -> ExitCode {
             max_regression,
         }) => verbs::compare(&old, &new, max_regression),
         Some(Verb::Replay { history, out }) => verbs::replay(&history, out.as_deref()),
+        Some(Verb::Search(arguments)) => search::search(&arguments),
         Some(Verb::Schema { of }) => verbs::schema(of),
         Some(Verb::Server { arguments }) => {
             return server::cli::main_with(named("simulator server", arguments));

@@ -45,6 +45,13 @@ pub fn judge(history: &Path, scenario: &Scenario, facts: &RunFacts) -> Result<Ju
     Ok(judged)
 }
 
+/// Judges a history that is on no disk. Its counter-examples have no stories.
+pub fn judge_entries(entries: impl Iterator<Item = Entry>, scenario: &Scenario) -> Report {
+    let mut reading = Reading::new(scenario);
+    entries.for_each(|entry| reading.observe(&entry));
+    reading.finish(scenario, &RunFacts::default()).report
+}
+
 /// Everything that looks at the entries.
 pub struct Reading {
     rules: Rules,

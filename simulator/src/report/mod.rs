@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use assemble::{Judged, judge};
+pub use assemble::{Judged, judge, judge_entries};
 pub use facts::{BrokerFacts, Floor, InstanceCost, ProcessCost, RunFacts};
 pub use files::{FACTS_FILE, ReportError, read_facts, write_facts, write_report};
 pub use markdown::markdown;

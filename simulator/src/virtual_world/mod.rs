@@ -8,7 +8,11 @@ mod cluster;
 mod message_broker;
 mod process;
 mod queue;
+mod schedule;
+mod search;
 mod world;
+
+pub use search::{Finding, SearchOptions, Tried, search};
 
 use crate::history::{Header, HistoryWriter};
 use crate::progress::Progress;

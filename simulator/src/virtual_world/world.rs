@@ -67,6 +67,7 @@ pub struct World {
     quiet_since: Option<Time>,
     entries: VecDeque<Entry>,
     warnings: Vec<String>,
+    defects: Vec<String>,
     progress: Progress,
 }
 
@@ -105,6 +106,7 @@ impl World {
             quiet_since: None,
             entries: VecDeque::new(),
             warnings: Vec::new(),
+            defects: Vec::new(),
             progress,
             cluster,
         };
@@ -160,6 +162,11 @@ impl World {
         let told = facts.into_iter().filter(|(count, _)| *count > 0);
         let told = told.map(|(count, what)| format!("{count} {what}"));
         self.warnings.iter().cloned().chain(told).collect()
+    }
+
+    /// What happened that no fault explains and no rule of the checker is about.
+    pub fn defects(&self) -> &[String] {
+        &self.defects
     }
 
     /// Before the run: the instances join and the back end connects, and the cluster's clock goes on.
@@ -311,7 +318,7 @@ impl World {
                 let id = self.cluster.id(instance).to_owned();
                 if !expected {
                     let words = words.unwrap_or_default();
-                    self.warn(format!("instance {id} ended by itself ({status}): {words}"));
+                    self.note_defect(format!("instance {id} ended by itself ({status}): {words}"));
                 }
                 self.record(Event::InstanceExited { id, status, expected });
             }
@@ -320,7 +327,9 @@ impl World {
                     self.strike(&fault, &[instance]);
                 }
             }
-            ClusterEvent::Refused(error) => self.warn(format!("the broker refused a script: {error}")),
+            ClusterEvent::Refused(error) => {
+                self.note_defect(format!("the broker refused a script: {error}"));
+            }
         }
     }
 
@@ -345,6 +354,11 @@ impl World {
             let healthy = change.healthy;
             self.record(Event::Health { id, healthy });
         }
+    }
+
+    fn note_defect(&mut self, message: String) {
+        self.defects.push(message.clone());
+        self.warn(message);
     }
 
     fn warn(&mut self, message: String) {
