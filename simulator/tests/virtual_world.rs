@@ -126,3 +126,24 @@ fn a_search_tries_every_seed_once_and_each_for_the_same_virtual_time_on_any_numb
     let (together, _) = search(&base, options(2), |_| ()).unwrap();
     assert_eq!((together.seeds, together.time), (3, alone.time));
 }
+
+#[test]
+fn a_search_finds_a_cluster_that_forgets_outcomes_and_its_scenario_fails_again() {
+    // After a takeover the requests of the last seconds are replayed; only remembered outcomes keep them from a second one.
+    let base = scenario(
+        "failover",
+        &[r#"cluster.arguments=["--ticket-retention", "1ms"]"#],
+    );
+    let options = SearchOptions {
+        first: 1,
+        seeds: 30,
+        limit: None,
+        jobs: 1,
+    };
+    let (_, found) = search(&base, options, |_| ()).unwrap();
+    let found = found.expect("one of thirty schedules shows it");
+    let again = Scenario::parse(&found.scenario, "found.toml").unwrap();
+    let (_, report) = run(&again, found.seed);
+    assert_eq!(report.verdict, Verdict::Fail);
+    assert!(report.tickets.double_terminal > 0, "{:?}", found.wrong);
+}

@@ -160,10 +160,11 @@ impl Draft {
             self.text,
             "# Drawn by a search over {name}.\n\nname = \"{name}-{seed}\"\n\
              question = \"Does the contract hold under these faults?\"\nseed = {seed}\nduration = \"{stop_ms}ms\"\n\n\
-             [cluster]\ninstances = {instances}\nlease = \"{lease}ms\"\n\n\
+             [cluster]\ninstances = {instances}\nlease = \"{lease}ms\"\narguments = {arguments:?}\n\n\
              [devices]\ncount = {count}\nlifetime = \"{lifetime}s\"\nregister_rate = 50\nnetwork = {network}\n\n\
              [balancer]\npolicy = \"{policy}\"\nhealth = {{ interval = \"{interval}ms\", failures = {failures} }}\n\n",
             name = base.name,
+            arguments = base.cluster.arguments,
             lease = self.lease_ms,
             interval = health.interval.as_millis(),
             failures = health.failures,
