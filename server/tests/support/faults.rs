@@ -3,10 +3,11 @@
 
 use super::{Delivery, World};
 use broker::Reply as BrokerReply;
+use server::partition::Partition;
 use server::store::Script;
 
 /// Commands of scripts that somebody outside the script can notice.
-pub const EFFECTS: [&str; 17] = [
+const EFFECTS: [&str; 17] = [
     "PUBLISH", "SET", "DEL", "PEXPIRE", "PERSIST", "HSET", "HSETNX", "HDEL", "HINCRBY", "RPUSH", "LPOP",
     "LREM", "ZADD", "ZREM", "SADD", "SREM", "LPUSH",
 ];
@@ -20,12 +21,10 @@ pub struct Faults {
     pub calls_left: Option<usize>,
 }
 
-/// A call of a script of which the world was told to make one call fail.
+/// What the broker's data were after a call of a script that was made to fail.
 #[derive(Debug)]
 pub struct Injected {
-    /// How many effects (writes, PUBLISH) had happened before.
-    pub effects_before: usize,
-    /// True if the broker's data is what it was before the script.
+    /// True if they are what they were before the script.
     pub unchanged: bool,
 }
 
@@ -80,12 +79,29 @@ impl World {
         self.broker.disconnect(client);
     }
 
+    /// Writes into what the store has of an endpoint.
+    pub fn set_field(&mut self, ep: &str, field: &str, value: &str) {
+        let base = Partition::of(ep).key("");
+        let key = format!("{}e:{ep}", base.trim_end_matches('m'));
+        let client = self.broker.connect();
+        self.command(
+            client,
+            &[b"HSET", key.as_bytes(), field.as_bytes(), value.as_bytes()],
+        );
+        self.broker.disconnect(client);
+    }
+
     /// From now on every script publishes what it calls on `trace`: script, number of the call, command, key.
     pub fn trace_scripts(&mut self) {
         let client = self.back_end;
         self.command(client, &[b"SUBSCRIBE", b"trace"]);
         for script in Script::ALL {
-            self.load_variant(script, 0);
+            let opening = format!(
+                "local real, count = redis, 0\nlocal redis = {{call = function(...)\n  count = count + 1\n  \
+                 real.call('PUBLISH', 'trace', '{script:?}\\n' .. count .. '\\n' .. (...) .. '\\n' .. (select(2, ...) \
+                 or ''))\n  return real.call(...)\nend}}"
+            );
+            self.load_variant(script, &opening);
         }
     }
 
@@ -104,24 +120,28 @@ impl World {
         trace.iter().map(|(_, text)| parse(text)).collect()
     }
 
-    /// The next run of `script` that comes so far fails at its `k`-th call; after that all is well again.
+    /// The next run of `script` whose `k`-th call comes before its first effect fails there; after that all is well.
     pub fn fail_once(&mut self, script: Script, k: usize) {
-        self.load_variant(script, k);
+        let effects = EFFECTS.map(|command| format!("{command} = true")).join(", ");
+        self.load_variant(
+            script,
+            &format!(
+                "local real, count, wrote, effects = redis, 0, false, {{{effects}}}\nlocal redis = {{call = \
+                 function(...)\n  count = count + 1\n  if count == {k} and not wrote then error('injected') \
+                 end\n  wrote = wrote or effects[(...)]\n  return real.call(...)\nend}}"
+            ),
+        );
         self.failing = Some(script);
     }
 
     pub fn heal(&mut self, script: Script) {
-        self.load_variant(script, 0);
+        self.load_variant(script, "");
         self.failing = None;
     }
 
-    fn load_variant(&mut self, script: Script, fail_at: usize) {
+    fn load_variant(&mut self, script: Script, opening: &str) {
         let (shebang, code) = script.source().split_once('\n').unwrap();
-        let text = format!(
-            "{shebang}\nlocal real, count = redis, 0\nlocal redis = {{call = function(...)\n  count = count + 1\n  \
-             if count == {fail_at} then error('injected') end\n  real.call('PUBLISH', 'trace', '{script:?}\\n' .. \
-             count .. '\\n' .. (...) .. '\\n' .. (select(2, ...) or ''))\n  return real.call(...)\nend}}\n{code}"
-        );
+        let text = format!("{shebang}\n{opening}\n{code}");
         let client = self.broker.connect();
         match self.command(client, &[b"SCRIPT", b"LOAD", text.as_bytes()]) {
             BrokerReply::Bulk(hash) => {
