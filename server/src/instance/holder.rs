@@ -302,7 +302,7 @@ impl Instance {
         let body = match reason {
             FailureReason::Timeout => error(
                 ErrorCode::Unreachable,
-                "the device did not answer any transmission of the request",
+                "the device did not answer in time: it acknowledged no transmission, or sent no response after its acknowledgement",
                 Some(true),
             ),
             FailureReason::Reset => error(
