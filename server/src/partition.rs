@@ -59,6 +59,11 @@ impl Partition {
         format!("{:04x}", self.0)
     }
 
+    /// The partition that [`Partition::token_prefix`] wrote.
+    pub fn of_token_prefix(text: &str) -> Option<Partition> {
+        u8::from_str_radix(text, 16).ok().map(Partition)
+    }
+
     /// A fresh registration id: the partition and 48 random bits.
     pub fn registration_id(self, rng: &mut ChaCha8Rng) -> String {
         let random = rng.next_u64();

@@ -147,3 +147,25 @@ fn a_search_finds_a_cluster_that_forgets_outcomes_and_its_scenario_fails_again()
     assert_eq!(report.verdict, Verdict::Fail);
     assert!(report.tickets.double_terminal > 0, "{:?}", found.wrong);
 }
+
+#[test]
+fn every_schedule_that_once_broke_the_contract_is_survived_now() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/regressions");
+    let mut count = 0;
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let name = format!(
+            "regressions/{}",
+            entry.unwrap().path().file_stem().unwrap().display()
+        );
+        let scenario = scenario(&name, &[]);
+        let (_, report) = run(&scenario, scenario.seed);
+        assert_eq!(
+            (report.tickets.violations, report.events.violations),
+            (0, 0),
+            "{name}: {:#?}",
+            report.counter_examples
+        );
+        count += 1;
+    }
+    assert!(count > 0, "no scenario found");
+}

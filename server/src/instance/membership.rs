@@ -250,6 +250,8 @@ impl Instance {
         }
         // Heartbeats of the former subscription prove nothing of this one.
         m.subscribed = connected;
+        // So are marks of takes that were under way; what is still assigned is taken again.
+        m.taking.fill(false);
         m.heard = 0;
         m.unready = true;
         m.unready_told = false;
@@ -414,16 +416,29 @@ impl Instance {
         }
     }
 
-    pub(super) fn taken(&mut self, partition: Partition, reply: Reply) {
-        self.take_failed(partition);
-        let term = reply
-            .text(3)
-            .filter(|_| reply.status() == "OK")
-            .map(str::to_owned);
-        let (Some(m), Some(term)) = (self.membership_mut(), term) else {
+    pub(super) fn taken(&mut self, partition: Partition, reply: &Reply) {
+        // What was taken is held from the mark on; see below.
+        if reply.status() != "OK" {
+            self.take_failed(partition);
+        }
+    }
+
+    /// The mark that a take left on the own subscription: `PARTITION\nTERM`. Requests read before it may have been
+    /// accepted by the former steward, so they are replayed; one read after it that is known already was repeated.
+    pub(super) fn take_marked(&mut self, mark: &str) {
+        let Some((prefix, term)) = mark.split_once('\n') else {
             return;
         };
-        m.held[partition.index()] = Some(Held { term });
+        let Some(partition) = Partition::of_token_prefix(prefix) else {
+            return;
+        };
+        let Some(m) = self.membership_mut() else {
+            return;
+        };
+        m.taking[partition.index()] = false;
+        m.held[partition.index()] = Some(Held {
+            term: term.to_owned(),
+        });
         self.replay(partition);
         self.sweep(partition);
     }

@@ -472,7 +472,7 @@ impl Instance {
             Purpose::Renew { sent_at } => self.renewed(sent_at, reply),
             Purpose::MarkDead => tracing::debug!(status = reply.status(), "mark_dead"),
             Purpose::Leave => self.outputs.push_back(Output::Left),
-            Purpose::Take(partition) => self.taken(partition, reply),
+            Purpose::Take(partition) => self.taken(partition, &reply),
             Purpose::Accept(partition) | Purpose::Sweep(partition) => self.steward_reply(partition, reply),
             Purpose::Expire(partition) => self.expired(partition, reply),
             Purpose::Begin(token) => self.begun(token, &reply),

@@ -48,6 +48,8 @@ impl Instance {
             }
         } else if let Some(broker_time) = text.strip_prefix("H\n") {
             self.heartbeat(broker_time);
+        } else if let Some(mark) = text.strip_prefix("T\n") {
+            self.take_marked(mark);
         } else {
             self.order(text, false);
         }

@@ -8,5 +8,7 @@ if m[1] ~= ME or m[3] ~= ARGV[11] then
   term = redis.call('HINCRBY', KEYS[1], 'term', 1)
   redis.call('HSET', KEYS[1], 'st', ME, 'vw', ARGV[11])
 end
+-- The mark divides the requests that the caller reads: before it are those that the former steward may have accepted.
+tell(ME, 'T\n' .. ARGV[7] .. '\n' .. term)
 table.insert(reply, 4, tostring(term))
 return answer('OK')
