@@ -42,7 +42,6 @@ fn run(scenario: &Scenario, seed: u64) -> (Vec<u8>, Report) {
     };
     let outcome = virtual_world::run(scenario, &options).unwrap();
     let report = judge(&outcome.history, scenario, &outcome.facts).unwrap().report;
-    assert_eq!(report.warnings, Vec::<String>::new());
     (std::fs::read(&outcome.history).unwrap(), report)
 }
 
@@ -56,6 +55,7 @@ fn passes(name: &str, overrides: &[&str]) -> Report {
         report.counter_examples
     );
     assert_eq!(report.world, "virtual");
+    assert_eq!(report.warnings, Vec::<String>::new());
     report
 }
 
@@ -158,6 +158,7 @@ fn every_schedule_that_once_broke_the_contract_is_survived_now() {
             entry.unwrap().path().file_stem().unwrap().display()
         );
         let scenario = scenario(&name, &[]);
+        // A drawn fault may have no effect (a restart of what runs still), which is a warning and nothing worse.
         let (_, report) = run(&scenario, scenario.seed);
         assert_eq!(
             (report.tickets.violations, report.events.violations),
