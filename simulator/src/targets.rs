@@ -6,12 +6,16 @@ use rand::rngs::ChaCha8Rng;
 use crate::scenario::{FaultAction, Target};
 
 /// What is known of an instance when a fault is due.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Candidate {
     /// It has a process.
     pub running: bool,
     /// So many devices were last served by it.
     pub devices: usize,
+    /// It is the steward of the endpoint with the most open tickets.
+    pub steward: bool,
+    /// It is the owner of that endpoint.
+    pub owner: bool,
 }
 
 /// The instances that a fault hits. Those that are chosen by what they do (busiest, random) are among the running.
@@ -28,6 +32,14 @@ pub fn choose(
         .collect();
     match target {
         Target::Instance(index) => vec![index as usize],
+        Target::Steward => eligible
+            .into_iter()
+            .filter(|&index| candidates[index].steward)
+            .collect(),
+        Target::Owner => eligible
+            .into_iter()
+            .filter(|&index| candidates[index].owner)
+            .collect(),
         Target::LastFaulted => last_faulted.to_vec(),
         Target::All => eligible,
         Target::Busiest => {
@@ -52,6 +64,7 @@ mod tests {
         let candidate = |devices: &Option<usize>| Candidate {
             running: devices.is_some(),
             devices: devices.unwrap_or(99),
+            ..Candidate::default()
         };
         let candidates: Vec<Candidate> = devices.iter().map(candidate).collect();
         choose(
@@ -93,5 +106,21 @@ mod tests {
             choose_from(Target::LastFaulted, FaultAction::Restart, &[None, Some(1), None]),
             [2, 0]
         );
+    }
+
+    #[test]
+    fn the_steward_and_the_owner_are_hit_only_if_they_run() {
+        let candidate = |running, steward, owner| Candidate {
+            running,
+            devices: 1,
+            steward,
+            owner,
+        };
+        let candidates = [candidate(true, false, true), candidate(false, true, false)];
+        let hit = |target| {
+            let mut random = ChaCha8Rng::seed_from_u64(1);
+            choose(target, &FaultAction::Kill, &candidates, &[], &mut random)
+        };
+        assert_eq!((hit(Target::Owner), hit(Target::Steward)), (vec![0], vec![]));
     }
 }

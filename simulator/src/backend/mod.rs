@@ -256,6 +256,19 @@ impl BackEnd {
         &self.registry
     }
 
+    /// The registered endpoint with the most open tickets; the first by name among equals, so that a run can be repeated.
+    pub fn busiest_endpoint(&self) -> Option<Arc<str>> {
+        let mut open: BTreeMap<&Arc<str>, usize> = BTreeMap::new();
+        self.open
+            .values()
+            .for_each(|one| *open.entry(&one.endpoint).or_default() += 1);
+        let count = |endpoint: &Arc<str>| open.get(endpoint).copied().unwrap_or(0);
+        let endpoints = self.registry.endpoints().iter();
+        endpoints
+            .max_by_key(|it| (count(it), std::cmp::Reverse(Arc::clone(it))))
+            .cloned()
+    }
+
     /// How many tickets have not ended.
     pub fn open(&self) -> usize {
         self.open.len()

@@ -74,6 +74,11 @@ impl Registry {
         endpoints
     }
 
+    /// The CoAP port of the instance that served the endpoint's last Register or Update.
+    pub fn owner(&self, endpoint: &str) -> Option<u16> {
+        self.devices.get(endpoint).map(|device| device.owner_port)
+    }
+
     /// How many endpoints each port owns.
     pub fn owners(&self) -> BTreeMap<u16, usize> {
         let mut owners = BTreeMap::new();

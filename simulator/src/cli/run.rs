@@ -14,6 +14,14 @@ use crate::virtual_world;
 pub fn run(arguments: RunArguments) -> Result<End, Failure> {
     let file = arguments.scenario.clone().unwrap_or_default();
     let scenario = read_scenario(&file, &arguments.overrides.set)?;
+    if !arguments.in_virtual_world
+        && let Some(what) = scenario.needs_virtual_world()
+    {
+        return Err(Failure::Usage(format!(
+            "{}: {what} is something that only the virtual world can do; run it with --virtual",
+            file.display()
+        )));
+    }
     let baseline = arguments
         .baseline
         .as_deref()

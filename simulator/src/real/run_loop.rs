@@ -337,7 +337,10 @@ impl RunLoop {
     }
 
     fn hit_instances(&mut self, now: Time, fault: &Fault) {
-        let owners = self.back_end.registry().owners();
+        let registry = self.back_end.registry();
+        let owners = registry.owners();
+        let endpoint = self.back_end.busiest_endpoint();
+        let owner = endpoint.and_then(|endpoint| registry.owner(&endpoint));
         let candidates: Vec<Candidate> = self
             .instances
             .all()
@@ -345,6 +348,9 @@ impl RunLoop {
             .map(|instance| Candidate {
                 running: instance.state != State::Down,
                 devices: owners.get(&instance.address.port()).copied().unwrap_or(0),
+                owner: owner == Some(instance.address.port()),
+                // Refused before the start: see `Scenario::needs_virtual_world`.
+                steward: false,
             })
             .collect();
         let random = &mut self.fault_random;

@@ -18,6 +18,8 @@ const MAX_LIFETIME: Duration = Duration::from_secs(86_400);
 const MAX_DEVICES: i64 = 1_000_000;
 /// Each instance is an operating-system process.
 const MAX_INSTANCES: i64 = 64;
+/// An instance makes far fewer outputs in the time for which a fault waits for them.
+const MAX_OUTPUTS: i64 = 10_000;
 
 /// Types the whole document, or says everything that is wrong with it.
 pub fn scenario(document: &Document) -> Result<Scenario, ScenarioError> {
@@ -392,9 +394,24 @@ fn fault(section: &Section<'_>, base: &Network) -> Fault {
     let target = if is_network { Target::All } else { target(section) };
     Fault {
         at: section.duration("at", Duration::ZERO),
+        outputs: outputs(section, &action),
         action,
         target,
     }
+}
+
+/// After how many outputs a fault strikes that takes an instance away.
+fn outputs(section: &Section<'_>, action: &FaultAction) -> Option<u32> {
+    let node = section.get("outputs")?;
+    if !action.harmful() {
+        let message = format!(
+            "`{}` means nothing for do = \"{}\"",
+            section.path("outputs"),
+            action.as_str()
+        );
+        section.problems.add(&node.origin, message);
+    }
+    u32::try_from(section.integer("outputs", 1, 1..=MAX_OUTPUTS)).ok()
 }
 
 fn target(section: &Section<'_>) -> Target {
@@ -406,6 +423,8 @@ fn target(section: &Section<'_>) -> Target {
         Value::Text(text) => match text.as_str() {
             "busiest" => Target::Busiest,
             "random" => Target::Random,
+            "steward" => Target::Steward,
+            "owner" => Target::Owner,
             "last-faulted" => Target::LastFaulted,
             "all" => Target::All,
             id => match (0..MAX_INSTANCES as u32).find(|index| instance_id(*index) == id) {
@@ -414,7 +433,7 @@ fn target(section: &Section<'_>) -> Target {
                     section.wrong(
                         "instance",
                         node,
-                        "an id (A, B …), an index, busiest, random, last-faulted or all",
+                        "an id (A, B …), an index, busiest, random, steward, owner, last-faulted or all",
                     );
                     Target::Busiest
                 }
@@ -424,7 +443,7 @@ fn target(section: &Section<'_>) -> Target {
             section.wrong(
                 "instance",
                 node,
-                "an id (A, B …), an index from 0, busiest, random, last-faulted or all",
+                "an id (A, B …), an index from 0, busiest, random, steward, owner, last-faulted or all",
             );
             Target::Busiest
         }

@@ -243,6 +243,9 @@ pub struct Fault {
     pub action: FaultAction,
     /// To which instances; [`Target::All`] for [`FaultAction::Network`], which hits the fleet's network.
     pub target: Target,
+    /// Not at once, but when the instance is about to make its so-manieth output from now on: between two outputs. Only
+    /// the virtual world can.
+    pub outputs: Option<u32>,
 }
 
 /// `fault.do`
@@ -290,6 +293,10 @@ pub enum Target {
     Busiest,
     /// One of those that run, drawn by the seed.
     Random,
+    /// The steward of the endpoint with the most open tickets. Only the virtual world can tell.
+    Steward,
+    /// The instance that served the last Register or Update of the endpoint with the most open tickets.
+    Owner,
     /// Those that the last fault before it hit.
     LastFaulted,
     /// All.
@@ -311,6 +318,25 @@ impl Scenario {
     /// How long the balancer takes to see that an instance is gone.
     pub fn detection(&self) -> Duration {
         self.balancer.health.interval * self.balancer.health.failures
+    }
+
+    /// What only the virtual world can do of this scenario, as in the file; `None` if the real one can do it all.
+    pub fn needs_virtual_world(&self) -> Option<String> {
+        self.fault.iter().find_map(|fault| {
+            let key = match fault {
+                Fault { outputs: Some(_), .. } => "outputs",
+                Fault {
+                    target: Target::Steward,
+                    ..
+                } => "instance = \"steward\"",
+                _ => return None,
+            };
+            let at = units::show_duration(fault.at);
+            Some(format!(
+                "`{key}` of the fault `{}` at {at}",
+                fault.action.as_str()
+            ))
+        })
     }
 
     /// F of the ticket contract: within this time after a fault the cluster serves again.

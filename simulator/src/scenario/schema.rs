@@ -335,9 +335,16 @@ pub const FAULT: &[Key] = &[
     ),
     key(
         "instance",
-        Kind::Instance(&["busiest", "random", "last-faulted", "all"]),
+        Kind::Instance(&["busiest", "random", "steward", "owner", "last-faulted", "all"]),
         "\"busiest\"",
-        "To which: an id, an index, busiest, random, last-faulted or all.",
+        "To which: an id, an index, busiest, random, last-faulted, all, or the steward or owner of the endpoint with the \
+         most open tickets.",
+    ),
+    key(
+        "outputs",
+        Kind::Integer,
+        "7",
+        "Virtual world: strikes between two outputs of the instance, after so many of them (else after 50 ms).",
     ),
     key(
         "network",

@@ -63,6 +63,7 @@ instance = "busiest"
 at = "16s"
 do = "pause"
 instance = "D"
+outputs = 7
 
 [[fault]]
 at = "30s"
@@ -373,8 +374,34 @@ fn instances_that_do_not_exist_are_errors() {
     assert_eq!(fault("\"D\""), expected);
     assert!(fault("\"last-faulted\"").contains("there is no last-faulted"));
     assert!(
-        fault("\"biggest\"")
-            .contains("expected an id (A, B …), an index, busiest, random, last-faulted or all")
+        fault("\"biggest\"").contains(
+            "expected an id (A, B …), an index, busiest, random, steward, owner, last-faulted or all"
+        )
+    );
+}
+
+#[test]
+fn what_only_the_virtual_world_can_do_is_named() {
+    let need = |rest: &str| {
+        let text = format!("{MINIMAL}[[fault]]\nat = \"1s\"\ndo = \"kill\"\n{rest}\n");
+        Scenario::parse(&text, "s.toml").unwrap().needs_virtual_world()
+    };
+    let outputs = need("instance = 0\noutputs = 3");
+    assert_eq!(outputs.as_deref(), Some("`outputs` of the fault `kill` at 1s"));
+    let steward = need("instance = \"steward\"");
+    assert_eq!(
+        steward.as_deref(),
+        Some("`instance = \"steward\"` of the fault `kill` at 1s")
+    );
+    assert_eq!(need("instance = \"owner\""), None);
+}
+
+#[test]
+fn only_a_fault_that_takes_an_instance_away_can_wait_for_its_outputs() {
+    let text = message("[[fault]]\nat = \"1s\"\ndo = \"restart\"\ninstance = 0\noutputs = 3\n");
+    assert_eq!(
+        text,
+        "s.toml:8:11: `fault.outputs` means nothing for do = \"restart\""
     );
 }
 

@@ -14,6 +14,7 @@ use lwm2m::time::Time;
 use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 use server::instance::{Config, Output};
+use server::partition::Partition;
 
 use super::message_broker::{Arrival, ConnectionId, MessageBroker};
 use super::process::Process;
@@ -28,8 +29,6 @@ const LOOPBACK: Duration = Duration::from_micros(30);
 const FIRST_PORT: u16 = 5700;
 /// A fault that waits for the moment before an output strikes after this time at the latest.
 const AMBUSH_LIMIT: Duration = Duration::from_millis(50);
-/// Most outputs that such a fault lets pass.
-const AMBUSH_OUTPUTS: u32 = 12;
 
 /// What the cluster does.
 #[derive(Debug)]
@@ -170,9 +169,17 @@ impl Cluster {
         Ok(())
     }
 
-    /// Waits until the instance has decided on something that it has not done yet, then says [`ClusterEvent::Ambush`]; soon, whatever happens.
-    pub fn lie_in_wait(&mut self, now: Time, instance: usize) {
-        let outputs = self.steps.random_range(1..=AMBUSH_OUTPUTS);
+    /// The instance that is steward of the endpoint's partition, dead or alive, if there is one.
+    pub fn steward_of(&mut self, now: Time, endpoint: &str) -> Option<usize> {
+        let key = Partition::of(endpoint).key(&self.prefix);
+        let member = self.broker.look_up(now, &key, "st")?;
+        let (id, _) = member.rsplit_once('#')?;
+        self.slots.iter().position(|slot| slot.id == id)
+    }
+
+    /// Waits until the instance is about to make its so-manieth output, then says [`ClusterEvent::Ambush`]; soon,
+    /// whatever happens.
+    pub fn lie_in_wait(&mut self, now: Time, instance: usize, outputs: u32) {
         self.slots[instance].ambush = Some(outputs);
         self.due.push(now + AMBUSH_LIMIT, (instance, Due::AmbushOver));
     }

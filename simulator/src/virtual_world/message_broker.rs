@@ -80,6 +80,8 @@ pub struct MessageBroker {
     transit: EventQueue<(ConnectionId, Transit)>,
     arrivals: VecDeque<(ConnectionId, Arrival)>,
     next_connection: u64,
+    /// Who asks for what no client of the cluster asks for.
+    observer: ClientId,
     expire_at: Time,
     random: ChaCha8Rng,
 }
@@ -87,8 +89,10 @@ pub struct MessageBroker {
 impl MessageBroker {
     /// An empty broker without clients. `random` decides delays and where a broken connection is cut.
     pub fn new(random: ChaCha8Rng) -> Self {
+        let mut keyspace = Keyspace::new(Limits::default());
         MessageBroker {
-            keyspace: Keyspace::new(Limits::default()),
+            observer: keyspace.connect(),
+            keyspace,
             hashes: Vec::new(),
             connections: BTreeMap::new(),
             subscribers: BTreeMap::new(),
@@ -135,6 +139,15 @@ impl MessageBroker {
         self.send(now, id, Transit::Close);
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.closed = true;
+        }
+    }
+
+    /// A field of a hash as it is now, for who looks at the cluster from outside.
+    pub fn look_up(&mut self, now: Time, key: &str, field: &str) -> Option<String> {
+        let words = [b"HGET".as_slice(), key.as_bytes(), field.as_bytes()];
+        match self.keyspace.execute(unix_us(now), self.observer, &words) {
+            broker::Reply::Bulk(text) => Some(String::from_utf8_lossy(&text).into_owned()),
+            _ => None,
         }
     }
 

@@ -20,6 +20,8 @@ const DEVICES: (u32, u32) = (3, 30);
 const RATE: (u32, u32) = (10, 60);
 /// Most faults, without those that give back what they took.
 const FAULTS: u32 = 6;
+/// Most outputs that a fault lets pass before it strikes between two of them.
+const OUTPUTS: u32 = 12;
 /// The first fault, in milliseconds after the start: earliest and latest.
 const FIRST_MS: (u64, u64) = (2500, 4500);
 /// From the last fault to the end of the load.
@@ -98,7 +100,8 @@ impl Draft {
         } else {
             ("pause", "resume")
         };
-        self.fault(&format!("do = \"{take}\"\ninstance = \"busiest\""));
+        let outputs = self.draw_outputs(take);
+        self.fault(&format!("do = \"{take}\"\ninstance = \"busiest\"{outputs}"));
         self.pause_between();
         self.fault(&format!("do = \"{give}\"\ninstance = \"last-faulted\""));
         // Only then is it known again who is up, and has been so for long enough to be given partitions.
@@ -115,7 +118,17 @@ impl Draft {
             (State::Paused, _) => ("resume", State::Up),
         };
         *state = next;
-        self.fault(&format!("do = \"{action}\"\ninstance = {instance}"));
+        let outputs = self.draw_outputs(action);
+        self.fault(&format!("do = \"{action}\"\ninstance = {instance}{outputs}"));
+    }
+
+    /// Half of the faults that take one instance away wait until it is between two outputs.
+    fn draw_outputs(&mut self, action: &str) -> String {
+        if matches!(action, "kill" | "pause") && self.random.random_bool(0.5) {
+            format!("\noutputs = {}", self.random.random_range(1..=OUTPUTS))
+        } else {
+            String::new()
+        }
     }
 
     fn fault(&mut self, rest: &str) {

@@ -9,7 +9,6 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use lwm2m::time::Time;
-use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 
 use super::cluster::{Cluster, ClusterEvent};
@@ -382,15 +381,9 @@ impl World {
         }
     }
 
-    /// Chooses whom a fault hits. Half of those that take one instance away wait until it is between two outputs.
+    /// Chooses whom a fault hits. With `outputs` it waits there until the instance is between two of them.
     fn aim(&mut self, fault: Fault) {
-        let owners = self.back_end.registry().owners();
-        let candidates: Vec<Candidate> = (0..self.cluster.len())
-            .map(|instance| Candidate {
-                running: self.cluster.is_running(instance),
-                devices: owners.get(&self.cluster.port(instance)).copied().unwrap_or(0),
-            })
-            .collect();
+        let candidates = self.candidates();
         let random = &mut self.fault_random;
         let chosen = choose(
             fault.target,
@@ -399,15 +392,40 @@ impl World {
             &self.last_faulted,
             random,
         );
-        let sudden = matches!(fault.action, FaultAction::Kill | FaultAction::Pause);
-        match chosen[..] {
-            [one] if sudden && self.cluster.is_running(one) && self.fault_random.random_bool(0.5) => {
-                self.last_faulted = vec![one];
-                self.ambushes[one] = Some(fault);
-                self.cluster.lie_in_wait(self.now + self.origin, one);
-            }
-            _ => self.strike(&fault, &chosen),
+        let Some(outputs) = fault.outputs else {
+            return self.strike(&fault, &chosen);
+        };
+        let (waits, at_once): (Vec<_>, Vec<_>) = chosen
+            .into_iter()
+            .partition(|&instance| self.cluster.is_running(instance));
+        for &instance in &waits {
+            self.ambushes[instance] = Some(fault.clone());
+            self.cluster
+                .lie_in_wait(self.now + self.origin, instance, outputs);
         }
+        self.last_faulted.clone_from(&waits);
+        if !at_once.is_empty() {
+            self.strike(&fault, &at_once);
+        }
+    }
+
+    fn candidates(&mut self) -> Vec<Candidate> {
+        let now = self.cluster_now();
+        let registry = self.back_end.registry();
+        let owners = registry.owners();
+        let endpoint = self.back_end.busiest_endpoint();
+        let owner = endpoint.as_deref().and_then(|endpoint| registry.owner(endpoint));
+        let steward = endpoint.and_then(|endpoint| self.cluster.steward_of(now, &endpoint));
+        let candidate = |instance| {
+            let port = self.cluster.port(instance);
+            Candidate {
+                running: self.cluster.is_running(instance),
+                devices: owners.get(&port).copied().unwrap_or(0),
+                steward: steward == Some(instance),
+                owner: owner == Some(port),
+            }
+        };
+        (0..self.cluster.len()).map(candidate).collect()
     }
 
     fn strike(&mut self, fault: &Fault, chosen: &[usize]) {
