@@ -2,6 +2,9 @@
 
 use crate::instance::{Config, Dialect, Instance, Limits};
 use crate::member::InstanceId;
+#[cfg(feature = "mutants")]
+use crate::mutant::Mutant;
+use crate::mutant::Planted;
 use crate::net;
 use clap::{Parser, ValueEnum};
 use lwm2m::coap::TransmissionParameters;
@@ -86,6 +89,11 @@ struct Arguments {
     /// What is logged: error, warn, info, debug, trace, or a filter such as `info,server=debug`.
     #[arg(long, value_name = "FILTER", default_value = "info")]
     log: String,
+
+    /// A bug to plant.
+    #[cfg(feature = "mutants")]
+    #[arg(long, hide = true, value_enum)]
+    mutant: Option<Mutant>,
 }
 
 #[derive(Copy, Clone, Debug, ValueEnum)]
@@ -215,9 +223,20 @@ pub fn configuration(
     Ok(configure(arguments, bound, nonce))
 }
 
+#[cfg(feature = "mutants")]
+fn planted(arguments: &Arguments) -> Planted {
+    Planted::new(arguments.mutant)
+}
+
+#[cfg(not(feature = "mutants"))]
+fn planted(_: &Arguments) -> Planted {
+    Planted::default()
+}
+
 fn configure(arguments: Arguments, bound: SocketAddr, nonce: String) -> Config {
     let partitions = usize::from(crate::partition::PARTITIONS);
     Config {
+        planted: planted(&arguments),
         id: arguments.id,
         nonce,
         address: arguments.advertise.unwrap_or(bound),

@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod instance;
 pub mod member;
+pub mod mutant;
 pub mod net;
 pub mod northbound;
 pub mod partition;

@@ -1,6 +1,7 @@
 //! What an instance is told at its start.
 
 use crate::member::InstanceId;
+use crate::mutant::Planted;
 use lwm2m::coap;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -80,6 +81,8 @@ pub struct Config {
     pub parameters: coap::TransmissionParameters,
     /// Limits.
     pub limits: Limits,
+    /// The bug that it has, for tests.
+    pub planted: Planted,
 }
 
 impl Config {

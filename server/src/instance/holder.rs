@@ -6,6 +6,7 @@
 
 use super::steward::error;
 use super::{Instance, Purpose};
+use crate::mutant::Mutant;
 use crate::northbound::{Device, ErrorCode, Request};
 use crate::partition::{TokenParts, token_from_hex};
 use crate::store::{Reply, Script, Value};
@@ -179,10 +180,16 @@ impl Instance {
                 return self.call(Script::Finish, partition, Purpose::Finish(token), specific);
             }
         };
+        let message_id = if self.config.planted.is(Mutant::LocalMessageIds) {
+            self.message_id = self.message_id.wrapping_add(1);
+            self.message_id
+        } else {
+            dispatch.message_id
+        };
         let message = Message {
             kind: Kind::Confirmable,
             code: coap.code,
-            message_id: dispatch.message_id,
+            message_id,
             token,
             options: coap.options,
             payload: coap.payload,

@@ -260,6 +260,11 @@ impl Instance {
             .min()
     }
 
+    /// What it was told at its start.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// What was counted since the start.
     pub fn statistics(&self) -> &Statistics {
         &self.statistics

@@ -5,6 +5,7 @@
 
 use super::ring::Remembered;
 use super::{Instance, Purpose};
+use crate::mutant::Mutant;
 use crate::northbound::{Envelope, ErrorCode, Request, Scan, error_body, json_string};
 use crate::partition::Partition;
 use crate::store::{Reply, Script};
@@ -103,6 +104,9 @@ impl Instance {
 
     /// Requests of the last moments, for a partition that has just become this member's.
     pub(super) fn replay(&mut self, partition: Partition) {
+        if self.config.planted.is(Mutant::NoRing) {
+            return;
+        }
         for request in self.ring.of(partition, self.horizon()) {
             self.accept(partition, &request.payload, true, self.now - request.at);
         }

@@ -1,5 +1,6 @@
 //! The two connections to the broker: one for calls, in order, one for subscriptions. Both come back by themselves.
 
+use crate::mutant::Planted;
 use crate::store::{Call, Reply, Script, Value};
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesOrdered, Stream, StreamExt};
@@ -90,6 +91,7 @@ type Connected = (MultiplexedConnection, Vec<String>);
 /// Both connections.
 pub struct Broker {
     client: Client,
+    planted: Planted,
     command: Link<Connected>,
     in_flight: FuturesOrdered<BoxFuture<'static, Answered>>,
     batch: Pipeline,
@@ -116,10 +118,11 @@ async fn in_time<T>(connect: impl Future<Output = RedisResult<T>>) -> RedisResul
 
 impl Broker {
     /// Connections to the broker of `client`; the one for calls is wanted at once.
-    pub fn new(client: Client) -> Self {
-        let command = Link::Connecting(connect_command(client.clone(), Duration::ZERO));
+    pub fn new(client: Client, planted: Planted) -> Self {
+        let command = Link::Connecting(connect_command(client.clone(), planted, Duration::ZERO));
         Broker {
             client,
+            planted,
             command,
             in_flight: FuturesOrdered::new(),
             batch: redis::pipe(),
@@ -187,7 +190,7 @@ impl Broker {
         self.in_flight = FuturesOrdered::new();
         self.batch = redis::pipe();
         self.batch_calls.clear();
-        self.command = Link::Connecting(connect_command(self.client.clone(), delay));
+        self.command = Link::Connecting(connect_command(self.client.clone(), self.planted, delay));
     }
 
     /// Waits for the next thing that happens.
@@ -281,7 +284,11 @@ impl Broker {
 }
 
 /// Connects, and loads all scripts before anything else.
-fn connect_command(client: Client, delay: Duration) -> BoxFuture<'static, RedisResult<Connected>> {
+fn connect_command(
+    client: Client,
+    planted: Planted,
+    delay: Duration,
+) -> BoxFuture<'static, RedisResult<Connected>> {
     async move {
         tokio::time::sleep(delay).await;
         in_time(async {
@@ -290,7 +297,9 @@ fn connect_command(client: Client, delay: Duration) -> BoxFuture<'static, RedisR
                 .await?;
             let mut load = redis::pipe();
             for script in Script::ALL {
-                load.cmd("SCRIPT").arg("LOAD").arg(script.source());
+                load.cmd("SCRIPT")
+                    .arg("LOAD")
+                    .arg(planted.source(script).as_ref());
             }
             let hashes = load.query_async(&mut connection).await?;
             Ok((connection, hashes))

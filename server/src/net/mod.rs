@@ -40,7 +40,7 @@ pub async fn run(
     mut ready: impl FnMut(&Member),
 ) -> Result<(), RunError> {
     let mut socket = Socket::new(socket)?;
-    let mut broker = Broker::new(client);
+    let mut broker = Broker::new(client, instance.config().planted);
     let mut stop = std::pin::pin!(stop);
     let mut stopping = false;
     loop {

@@ -12,6 +12,7 @@ use broker::{ClientId, Keyspace, Push, Reply as BrokerReply};
 use lwm2m::coap::{Code, Kind, Message, Options, Token, TransmissionParameters, option};
 use lwm2m::time::Time;
 use server::instance::{Config, Dialect, Input, Instance, Limits, Output};
+use server::mutant::Planted;
 use server::store::{Call, Reply, Script, Value};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -140,6 +141,7 @@ impl World {
             nstart: 1,
             parameters: TransmissionParameters::default(),
             limits,
+            planted: Planted::default(),
         };
         self.nodes.push(Node {
             config,

@@ -99,12 +99,18 @@ impl Cluster {
     /// The instances of a scenario, none of them started, and a back end that begins to connect.
     pub fn new(scenario: &Scenario, seed: u64) -> Result<Self, clap::Error> {
         let prefix = scenario.cluster.channel_prefix.clone();
-        let mut broker = MessageBroker::new(generator(seed, Purpose::Broker));
         let heard = ["RESP", "REG_NEW", "REG_UP", "REG_DEL"];
         let heard = heard.map(|name| format!("{prefix}LESHAN_{name}"));
         let slots = (0..scenario.cluster.instances).map(|index| slot(scenario, index));
+        let slots = slots.collect::<Result<Vec<_>, _>>()?;
+        // All instances have the same arguments.
+        let planted = slots
+            .first()
+            .map(|slot: &Slot| slot.config.planted)
+            .unwrap_or_default();
+        let mut broker = MessageBroker::new(generator(seed, Purpose::Broker), planted);
         Ok(Cluster {
-            slots: slots.collect::<Result<_, _>>()?,
+            slots,
             publisher: broker.connect(Time::ZERO, Vec::new()),
             listener: broker.connect(Time::ZERO, heard.to_vec()),
             broker,

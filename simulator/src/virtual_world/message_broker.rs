@@ -13,6 +13,7 @@ use broker::{ClientId, Keyspace, Limits, Push};
 use lwm2m::time::Time;
 use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
+use server::mutant::Planted;
 use server::store::{Call, Reply, Script, Value};
 
 use super::queue::EventQueue;
@@ -74,6 +75,7 @@ struct Connection {
 /// The broker and everything on its way to and from it.
 pub struct MessageBroker {
     keyspace: Keyspace,
+    planted: Planted,
     hashes: Vec<String>,
     connections: BTreeMap<ConnectionId, Connection>,
     subscribers: BTreeMap<ClientId, ConnectionId>,
@@ -87,12 +89,14 @@ pub struct MessageBroker {
 }
 
 impl MessageBroker {
-    /// An empty broker without clients. `random` decides delays and where a broken connection is cut.
-    pub fn new(random: ChaCha8Rng) -> Self {
+    /// An empty broker without clients. `random` decides delays and where a broken connection is cut; `planted` is the
+    /// bug that the scripts of its clients have.
+    pub fn new(random: ChaCha8Rng, planted: Planted) -> Self {
         let mut keyspace = Keyspace::new(Limits::default());
         MessageBroker {
             observer: keyspace.connect(),
             keyspace,
+            planted,
             hashes: Vec::new(),
             connections: BTreeMap::new(),
             subscribers: BTreeMap::new(),
@@ -256,11 +260,14 @@ impl MessageBroker {
     }
 
     fn load_scripts(&mut self, now: Time, id: ConnectionId) {
-        let load =
-            |script: Script| match self.command(now, id, &[b"SCRIPT", b"LOAD", script.source().as_bytes()]) {
+        let planted = self.planted;
+        let load = |script: Script| {
+            let source = planted.source(script);
+            match self.command(now, id, &[b"SCRIPT", b"LOAD", source.as_bytes()]) {
                 Some(broker::Reply::Bulk(hash)) => String::from_utf8_lossy(&hash).into_owned(),
                 other => panic!("{script:?} does not compile: {other:?}"),
-            };
+            }
+        };
         self.hashes = Script::ALL.map(load).to_vec();
     }
 

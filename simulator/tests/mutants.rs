@@ -1,0 +1,275 @@
+//! Mutation test of search and checker: with a bug planted in the cluster, a search must find a schedule that shows it
+//! within a bounded number of seeds, and the verdict must be of a kind that the bug explains. The same seeds without the
+//! bug must find nothing. Prints a table of all; takes parts of names as arguments, as the usual harness does.
+
+// Helpers of tests, though clippy does not see it.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use simulator::checker::Breach;
+use simulator::report::judge;
+use simulator::run::RunOptions;
+use simulator::scenario::{RedisChoice, Scenario};
+use simulator::virtual_world::{self, SearchOptions, search};
+
+/// The first seed of every search.
+const FIRST: u64 = 1;
+/// How many mutants are searched for at a time.
+const JOBS: usize = 2;
+
+/// A bug, where it is looked for, and what it may look like.
+struct Case {
+    mutant: &'static str,
+    scenario: &'static str,
+    /// Changes of the scenario.
+    set: &'static [&'static str],
+    /// Further arguments of the instances.
+    arguments: &'static [&'static str],
+    /// It has to be found within so many seeds.
+    seeds: u64,
+    /// What the first violation has to be.
+    verdicts: &'static [Breach],
+}
+
+const NOTHING: &[&str] = &[];
+/// A request is published once; whoever loses it has lost it.
+const ONCE: &[&str] = &["load.0.repeat=false"];
+
+const CASES: &[Case] = &[
+    Case {
+        mutant: "no-ring",
+        scenario: "failover",
+        set: ONCE,
+        arguments: NOTHING,
+        seeds: 60,
+        verdicts: &[Breach::Lost],
+    },
+    Case {
+        mutant: "unrecorded-refusal",
+        scenario: "failover",
+        set: NOTHING,
+        // Requests are refused when there is no room for them.
+        arguments: &["--queue-per-endpoint", "1"],
+        seeds: 60,
+        verdicts: &[Breach::DoubleTerminal, Breach::TerminalBeforeAck],
+    },
+    Case {
+        mutant: "unchecked-term",
+        scenario: "failover",
+        set: NOTHING,
+        arguments: NOTHING,
+        seeds: 60,
+        verdicts: &[Breach::DoubleAck, Breach::DoubleTerminal],
+    },
+    Case {
+        mutant: "local-message-ids",
+        scenario: "failover",
+        set: NOTHING,
+        arguments: NOTHING,
+        seeds: 60,
+        verdicts: &[Breach::DoubleExecution],
+    },
+];
+
+/// What came of a search.
+struct Row {
+    mutant: &'static str,
+    /// Seeds until it was found.
+    seeds: Option<u64>,
+    verdict: String,
+    wrong: Option<String>,
+}
+
+fn scenario(case: &Case, mutant: Option<&str>) -> Scenario {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../scenarios/{}.toml", case.scenario));
+    let text = std::fs::read_to_string(path).unwrap();
+    let planted = mutant.map(|mutant| ["--mutant", mutant]);
+    let arguments: Vec<&str> = case
+        .arguments
+        .iter()
+        .copied()
+        .chain(planted.into_iter().flatten())
+        .collect();
+    let arguments = format!("cluster.arguments={arguments:?}");
+    let overrides = case.set.iter().map(|option| (*option).to_owned());
+    let overrides: Vec<String> = overrides.chain([arguments]).collect();
+    Scenario::parse_with(&text, case.scenario, &overrides).unwrap()
+}
+
+/// Seeds until something was found, and the scenario in which it was.
+fn find(base: &Scenario, seeds: u64) -> Option<(u64, virtual_world::Finding)> {
+    let options = SearchOptions {
+        first: FIRST,
+        seeds,
+        limit: None,
+        jobs: 1,
+    };
+    let (_, found) = search(base, options, |_| ()).unwrap();
+    found.map(|found| (found.seed - FIRST + 1, found))
+}
+
+fn first_lines(finding: &virtual_world::Finding) -> String {
+    let lines: Vec<&str> = finding.wrong.iter().take(5).map(String::as_str).collect();
+    lines.join("\n    ")
+}
+
+/// The rules that the scenario of a finding breaks, in the order of time.
+fn breaches(finding: &virtual_world::Finding) -> Vec<Breach> {
+    let scenario = Scenario::parse(&finding.scenario, "found.toml").unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let options = RunOptions {
+        seed: finding.seed,
+        redis: RedisChoice::Embedded,
+        out: directory.path().to_owned(),
+        quiet: true,
+    };
+    let outcome = virtual_world::run(&scenario, &options).unwrap();
+    let report = judge(&outcome.history, &scenario, &outcome.facts).unwrap().report;
+    report
+        .counter_examples
+        .iter()
+        .map(|example| example.breach)
+        .collect()
+}
+
+fn try_case(case: &Case) -> Row {
+    let row = |seeds, verdict: &str, wrong: Option<String>| Row {
+        mutant: case.mutant,
+        seeds,
+        verdict: verdict.to_owned(),
+        wrong,
+    };
+    let Some((seeds, finding)) = find(&scenario(case, Some(case.mutant)), case.seeds) else {
+        let wrong = format!("survived {} seeds over {}", case.seeds, case.scenario);
+        return row(None, "-", Some(wrong));
+    };
+    let said = first_lines(&finding);
+    let Some(first) = breaches(&finding).first().copied() else {
+        let wrong = format!("seed {} broke no rule of the contract, but: {said}", finding.seed);
+        return row(Some(seeds), "-", Some(wrong));
+    };
+    let wrong = (!case.verdicts.contains(&first)).then(|| {
+        let (seed, expected) = (finding.seed, case.verdicts);
+        format!("expected one of {expected:?} first, seed {seed} says:\n    {said}")
+    });
+    row(Some(seeds), first.as_str(), wrong)
+}
+
+/// Runs the cases on several threads; the rows are in the order of the cases.
+fn try_all(cases: &[&Case], tell: impl Fn(&Row) + Sync) -> Vec<Row> {
+    let next = AtomicUsize::new(0);
+    let rows = Mutex::new(BTreeMap::new());
+    std::thread::scope(|scope| {
+        for _ in 0..JOBS {
+            scope.spawn(|| {
+                while let Some((index, case)) = take(&next, cases) {
+                    let row = try_case(case);
+                    tell(&row);
+                    rows.lock().unwrap().insert(index, row);
+                }
+            });
+        }
+    });
+    rows.into_inner().unwrap().into_values().collect()
+}
+
+fn take<'a>(next: &AtomicUsize, cases: &[&'a Case]) -> Option<(usize, &'a Case)> {
+    let index = next.fetch_add(1, Ordering::Relaxed);
+    cases.get(index).map(|case| (index, *case))
+}
+
+/// Without a bug the same seeds find nothing: what is found wrong is a row.
+fn control(cases: &[&Case], rows: &[Row]) -> Vec<Row> {
+    let mut most: Vec<(&Case, u64)> = Vec::new();
+    for (case, row) in cases.iter().zip(rows) {
+        let seeds = row.seeds.unwrap_or(case.seeds);
+        let same = |known: &&mut (&Case, u64)| {
+            let known = known.0;
+            (known.scenario, known.set, known.arguments) == (case.scenario, case.set, case.arguments)
+        };
+        match most.iter_mut().find(same) {
+            Some(known) => known.1 = known.1.max(seeds),
+            None => most.push((case, seeds)),
+        }
+    }
+    let next = AtomicUsize::new(0);
+    let accused = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..JOBS {
+            scope.spawn(|| {
+                while let Some((case, seeds)) = most.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if let Some((_, finding)) = find(&scenario(case, None), *seeds) {
+                        let said = first_lines(&finding);
+                        accused.lock().unwrap().push(Row {
+                            mutant: "(none)",
+                            seeds: None,
+                            verdict: "-".to_owned(),
+                            wrong: Some(format!("seed {} without a bug:\n    {said}", finding.seed)),
+                        });
+                    }
+                }
+            });
+        }
+    });
+    accused.into_inner().unwrap()
+}
+
+fn print_table(rows: &[Row]) {
+    println!("\n{:<28} {:>5}  verdict", "mutant", "seeds");
+    for row in rows {
+        let seeds = row
+            .seeds
+            .map_or_else(|| "-".to_owned(), |seeds| seeds.to_string());
+        println!("{:<28} {seeds:>5}  {}", row.mutant, row.verdict);
+    }
+    println!();
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let wanted: Vec<&String> = arguments.iter().filter(|word| !word.starts_with('-')).collect();
+    let is_wanted = |case: &&Case| wanted.is_empty() || wanted.iter().any(|part| case.mutant.contains(*part));
+    let cases: Vec<&Case> = CASES.iter().filter(is_wanted).collect();
+    if arguments.iter().any(|word| word == "--list") {
+        cases.iter().for_each(|case| println!("{}: test", case.mutant));
+        return ExitCode::SUCCESS;
+    }
+    println!("\nrunning {} tests", cases.len() + 1);
+    let began = Instant::now();
+    let rows = try_all(&cases, |row| {
+        let result = if row.wrong.is_some() { "FAILED" } else { "ok" };
+        println!("test {} ... {result}", row.mutant);
+    });
+    let accused = control(&cases, &rows);
+    let result = if accused.is_empty() { "ok" } else { "FAILED" };
+    println!("test without_a_mutant_the_same_seeds_find_nothing ... {result}");
+    print_table(&rows);
+    let wrong: Vec<&Row> = rows
+        .iter()
+        .chain(&accused)
+        .filter(|row| row.wrong.is_some())
+        .collect();
+    for row in &wrong {
+        println!("{}: {}", row.mutant, row.wrong.as_deref().unwrap_or_default());
+    }
+    let failed = rows.iter().filter(|row| row.wrong.is_some()).count() + usize::from(!accused.is_empty());
+    let result = if failed == 0 { "ok" } else { "FAILED" };
+    println!(
+        "\ntest result: {result}. {} passed; {failed} failed; 0 ignored; 0 measured; {} filtered out; finished in \
+         {:.2}s\n",
+        cases.len() + 1 - failed,
+        CASES.len() - cases.len(),
+        began.elapsed().as_secs_f64()
+    );
+    if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
