@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::collections::BTreeMap;
+
 use lwm2m::coap::{Code, option};
 use support::{World, device, request};
 
@@ -147,6 +149,71 @@ fn a_registration_expires_when_its_lifetime_is_over_and_not_before() {
     assert!(events[0].1.ends_with(r#","reason":"expired"}"#));
     world.read("dev", "t1");
     assert!(world.answers()[0].contains("UNKNOWN_ENDPOINT"));
+}
+
+#[test]
+fn a_short_lifetime_among_long_ones_is_over_in_time_whoever_stored_it() {
+    let mut world = World::new(3);
+    let endpoint = |n: u16| format!("dev-{n}");
+    // Long lifetimes in all partitions, and time enough for their stewards to know that nothing is to be done.
+    for n in 0..600 {
+        let message = world.register_request(&endpoint(n), "lt=86400");
+        world.datagram(A, device(n), &message);
+    }
+    world.advance(40_000);
+    world.events();
+    world.sent();
+    // With three stewards and a receiver that is one of them, both ways of the word are taken.
+    for n in 600..630 {
+        let message = world.register_request(&endpoint(n), "lt=4");
+        world.datagram(B, device(n), &message);
+    }
+    world.events();
+    world.advance(3900);
+    assert_eq!(world.events(), []);
+    world.advance(1200);
+    let expired = world.events();
+    assert_eq!(expired.len(), 30);
+    assert!(
+        expired
+            .iter()
+            .all(|(_, event)| event.ends_with(r#","reason":"expired"}"#))
+    );
+    world.sent();
+    // The same for an Update that makes a lifetime shorter.
+    let id = world.register(A, "changing", device(700));
+    world.advance(40_000);
+    let mid = world.next_mid();
+    let mut update = request(Code::POST, mid, &format!("/rd/{id}"));
+    update.options.push(option::URI_QUERY, b"lt=6");
+    world.datagram(B, device(700), &update);
+    world.events();
+    world.advance(5900);
+    assert_eq!(world.events(), []);
+    world.advance(1200);
+    assert_eq!(world.events().len(), 1);
+}
+
+#[test]
+fn partitions_in_which_nothing_waits_are_left_in_peace() {
+    let mut world = World::new(3);
+    world.register(A, "dev", device(1));
+    world.advance(40_000);
+    world.trace_scripts();
+    world.advance(60_000);
+    let calls: BTreeMap<String, usize> = world
+        .trace()
+        .into_iter()
+        .filter(|(_, count, ..)| *count == 1)
+        .fold(BTreeMap::new(), |mut calls, (script, ..)| {
+            *calls.entry(script).or_default() += 1;
+            calls
+        });
+    // Two looks a minute at each of 256 partitions, and four heartbeats a second of each member.
+    assert_eq!(calls["Sweep"], 512);
+    assert_eq!(calls["Expire"], 512);
+    assert_eq!(calls["Renew"], 720);
+    assert_eq!(calls.len(), 3, "{calls:?}");
 }
 
 #[test]

@@ -274,12 +274,12 @@ fn kind_of(key: &str) -> &'static str {
 /// The type that a command works on; `any` for those that take all.
 fn kind_of_command(command: &str) -> &'static str {
     match command {
-        "HGET" | "HMGET" | "HGETALL" | "HSET" | "HSETNX" | "HDEL" | "HINCRBY" => "hash",
+        "HGET" | "HMGET" | "HGETALL" | "HLEN" | "HSET" | "HSETNX" | "HDEL" | "HINCRBY" => "hash",
         "GET" => "string",
         // SET replaces whatever was there.
-        "SET" | "DEL" | "EXISTS" | "PERSIST" | "PEXPIRE" => "any",
+        "SET" | "DEL" | "EXISTS" | "PTTL" | "PERSIST" | "PEXPIRE" => "any",
         "RPUSH" | "LPOP" | "LREM" | "LLEN" | "LINDEX" => "list",
-        "ZADD" | "ZREM" | "ZCARD" | "ZRANGEBYSCORE" => "sorted set",
+        "ZADD" | "ZREM" | "ZCARD" | "ZRANGE" | "ZRANGEBYSCORE" => "sorted set",
         "SADD" | "SCARD" | "SMEMBERS" => "set",
         other => panic!("{other}: say here what it works on, and in EFFECTS whether it writes"),
     }

@@ -124,7 +124,8 @@ impl Instance {
         }
     }
 
-    /// An order of a script: dispatch, stop, begin anew, or a new address. `own` if it came in the reply of an own call.
+    /// An order of a script: dispatch, stop, begin anew, a new address, or an earlier expiry. `own` if it came in the
+    /// reply of an own call.
     pub(super) fn order(&mut self, text: &str, own: bool) {
         match text.split_once('\n') {
             Some(("D", rest)) => match Dispatch::parse(rest) {
@@ -142,6 +143,7 @@ impl Instance {
                 }
             }
             Some(("M", rest)) => self.readdress(rest),
+            Some(("X", rest)) => self.expiry_is_earlier(rest),
             _ => tracing::error!("an order that this version does not know: {text:?}"),
         }
     }

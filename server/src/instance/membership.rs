@@ -1,5 +1,6 @@
 //! Membership: joining, the lease and its heartbeats, the view, and the partitions that follow from it.
 
+use super::chore::Chore;
 use super::{Instance, Output, Purpose, Seat::Inside, Seat::Outside};
 use crate::member::{Member, View};
 use crate::partition::{PARTITIONS, Partition};
@@ -24,6 +25,12 @@ pub(super) enum Seat {
 pub(super) struct Held {
     /// Its term, as the store wants to hear it.
     pub term: String,
+    /// Deadlines, dead holders, lost dispatches, retention.
+    pub sweep: Chore,
+    /// Lifetimes.
+    pub expiry: Chore,
+    /// The view gives it to another member, who may have taken it already: only a look at the store tells.
+    given_away: bool,
 }
 
 /// What a member knows of itself and the others.
@@ -335,6 +342,7 @@ impl Instance {
             );
             self.statistics.clock_jumps += 1;
             self.expiry_from = self.expiry_from.max(now + length);
+            self.look_after_all();
         }
     }
 
@@ -379,6 +387,7 @@ impl Instance {
             .any(|line| line.alive && !view.is_alive(&line.member));
         tracing::info!(version = view.version, members = view.script_text(), "new view");
         m.view = view;
+        self.look_after_all();
         self.take_assigned();
         if somebody_died {
             self.send_extra_copies();
@@ -401,6 +410,11 @@ impl Instance {
             .filter(|p| m.held[p.index()].is_none() && !m.taking[p.index()])
             .collect();
         let version = m.view.version.to_string();
+        for (held, steward) in m.held.iter_mut().zip(stewards) {
+            if let Some(held) = held {
+                held.given_away = *steward != m.member;
+            }
+        }
         for partition in &wanted {
             m.taking[partition.index()] = true;
         }
@@ -432,12 +446,16 @@ impl Instance {
         let Some(partition) = Partition::of_token_prefix(prefix) else {
             return;
         };
+        let now = self.now;
         let Some(m) = self.membership_mut() else {
             return;
         };
         m.taking[partition.index()] = false;
         m.held[partition.index()] = Some(Held {
             term: term.to_owned(),
+            sweep: Chore::due_at(now),
+            expiry: Chore::due_at(now),
+            given_away: false,
         });
         self.replay(partition);
         self.sweep(partition);
@@ -447,6 +465,16 @@ impl Instance {
     pub(super) fn lose_partition(&mut self, partition: Partition) {
         if let Some(m) = self.membership_mut() {
             m.held[partition.index()] = None;
+        }
+    }
+
+    /// Looks at every partition soon: the broker's clock jumped, or somebody else may be the steward by now.
+    fn look_after_all(&mut self) {
+        let now = self.now;
+        let held = self.membership_mut().map(|m| m.held.iter_mut().flatten());
+        for held in held.into_iter().flatten() {
+            held.sweep.hurry(now);
+            held.expiry.hurry(now);
         }
     }
 
@@ -463,11 +491,18 @@ impl Instance {
             self.take_assigned();
         }
         self.finish_refused_again();
-        let due = |p: &Partition| p.index() % TICKS_PER_SECOND == tick && self.held(*p).is_some();
-        let partitions: Vec<Partition> = Partition::all().filter(due).collect();
-        for partition in partitions {
-            self.sweep(partition);
-            self.expire(partition);
+        for partition in Partition::all().filter(|p| p.index() % TICKS_PER_SECOND == tick) {
+            let Some(held) = self.held(partition) else {
+                continue;
+            };
+            let sweep = held.given_away || held.sweep.is_due(now);
+            let expire = held.expiry.is_due(now);
+            if sweep {
+                self.sweep(partition);
+            }
+            if expire {
+                self.expire(partition);
+            }
         }
     }
 

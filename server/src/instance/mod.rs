@@ -8,6 +8,7 @@
 //! The rooms: [`membership`] (lease, view, partitions), [`device`] (the registration interface), [`steward`] (requests
 //! from back ends), [`holder`] (exchanges with devices), [`stray`] (answers that the balancer brought here by mistake).
 
+mod chore;
 mod config;
 mod device;
 mod holder;
@@ -478,7 +479,8 @@ impl Instance {
             Purpose::MarkDead => tracing::debug!(status = reply.status(), "mark_dead"),
             Purpose::Leave => self.outputs.push_back(Output::Left),
             Purpose::Take(partition) => self.taken(partition, &reply),
-            Purpose::Accept(partition) | Purpose::Sweep(partition) => self.steward_reply(partition, reply),
+            Purpose::Accept(partition) => self.accepted(partition, reply),
+            Purpose::Sweep(partition) => self.swept(partition, reply),
             Purpose::Expire(partition) => self.expired(partition, reply),
             Purpose::Begin(token) => self.begun(token, &reply),
             Purpose::Finish(token) => self.finished(token, reply),
@@ -550,5 +552,9 @@ impl Instance {
 
     fn held(&self, partition: Partition) -> Option<&Held> {
         self.membership()?.held[partition.index()].as_ref()
+    }
+
+    fn held_mut(&mut self, partition: Partition) -> Option<&mut Held> {
+        self.membership_mut()?.held[partition.index()].as_mut()
     }
 }

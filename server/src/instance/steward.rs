@@ -141,6 +141,7 @@ impl Instance {
             &format!("no device is registered with the endpoint client name {endpoint}"),
             None,
         );
+        let patience = timeout.saturating_sub(age);
         let limits = &self.config.limits;
         let specific = vec![
             held.term.clone().into_bytes(),
@@ -155,13 +156,18 @@ impl Instance {
             reply_to.as_bytes().to_vec(),
             body.as_bytes().to_vec(),
             class.into(),
-            timeout.saturating_sub(age).as_millis().to_string().into_bytes(),
+            patience.as_millis().to_string().into_bytes(),
             if replay { b"1".to_vec() } else { b"0".to_vec() },
             limits.queue_per_endpoint.to_string().into_bytes(),
             limits.open_per_partition.to_string().into_bytes(),
             unknown.into_bytes(),
         ];
         self.call(Script::Accept, partition, Purpose::Accept(partition), specific);
+        // From now on there may be something to sweep.
+        let at = self.now + patience.min(Duration::from_secs(1));
+        if let Some(held) = self.held_mut(partition) {
+            held.sweep.hurry(at);
+        }
     }
 
     fn candidate<'a>(&self, envelope: Envelope<'a>, bytes: usize) -> Candidate<'a> {
@@ -203,17 +209,31 @@ impl Instance {
         }
     }
 
-    /// What the store answered to an accept or a sweep.
-    pub(super) fn steward_reply(&mut self, partition: Partition, reply: Reply) {
+    pub(super) fn accepted(&mut self, partition: Partition, reply: Reply) {
         match reply.status() {
             "TERM" => self.lose_partition(partition),
             _ => self.orders(reply.into_rest(3)),
         }
     }
 
+    pub(super) fn swept(&mut self, partition: Partition, reply: Reply) {
+        if reply.status() == "TERM" {
+            return self.lose_partition(partition);
+        }
+        let (now, wait) = (self.now, reply.integer(3));
+        if let Some(held) = self.held_mut(partition) {
+            held.sweep.answered(now, wait);
+        }
+        self.orders(reply.into_rest(4));
+    }
+
     /// Ends what is overdue in a partition, and moves what dead members held.
     pub(super) fn sweep(&mut self, partition: Partition) {
-        let Some(held) = self.held(partition) else { return };
+        let now = self.now;
+        let Some(held) = self.held_mut(partition) else {
+            return;
+        };
+        held.sweep.begin(now);
         let specific = vec![
             held.term.clone().into_bytes(),
             self.config.limits.retained_outcomes.to_string().into_bytes(),
@@ -226,20 +246,39 @@ impl Instance {
         if self.now < self.expiry_from {
             return;
         }
-        let Some(held) = self.held(partition) else { return };
+        let now = self.now;
+        let Some(held) = self.held_mut(partition) else {
+            return;
+        };
+        held.expiry.begin(now);
         let specific = vec![held.term.clone().into_bytes()];
         self.call(Script::Expire, partition, Purpose::Expire(partition), specific);
     }
 
     pub(super) fn expired(&mut self, partition: Partition, reply: Reply) {
-        const BATCH: i64 = 64;
         if reply.status() == "TERM" {
             return self.lose_partition(partition);
         }
-        let more = reply.integer(3) == Some(BATCH);
+        let (now, wait) = (self.now, reply.integer(3));
+        if let Some(held) = self.held_mut(partition) {
+            held.expiry.answered(now, wait);
+        }
         self.orders(reply.into_rest(4));
-        if more {
-            self.expire(partition);
+        if wait == Some(0) {
+            self.expire(partition); // more than one batch
+        }
+    }
+
+    /// A lifetime begins that ends before all others of the partition: `PARTITION\nMILLISECONDS`.
+    pub(super) fn expiry_is_earlier(&mut self, text: &str) {
+        let now = self.now;
+        let parsed = text
+            .split_once('\n')
+            .and_then(|(prefix, ms)| Some((Partition::of_token_prefix(prefix)?, ms.parse().ok()?)));
+        if let Some((partition, ms)) = parsed
+            && let Some(held) = self.held_mut(partition)
+        {
+            held.expiry.hurry(now + Duration::from_millis(ms));
         }
     }
 

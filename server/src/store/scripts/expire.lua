@@ -1,10 +1,15 @@
--- expire (steward): ends at most 64 registrations whose lifetime is over. No arguments but the term.
+-- expire (steward): ends at most 64 registrations whose lifetime is over. No arguments but the term. Answers in how
+-- many ms the next lifetime ends, -1 if none does.
+local function wait()
+  local first = redis.call('ZRANGE', BASE .. 'x', 0, 0, 'WITHSCORES')
+  return first[2] and math.max(first[2] - NOW + 1, 0) or -1
+end
 local due = redis.call('ZRANGEBYSCORE', BASE .. 'x', '-inf', '(' .. NOW, 'LIMIT', 0, 64)
-if #due == 0 then return {'OK', 0, NOW, 0} end
+if #due == 0 then return {'OK', 0, NOW, wait()} end
 step()
 for _, endpoint in ipairs(due) do
   local e = load_registration(endpoint)
   if e then bury_registration(endpoint, e, 'expired') else redis.call('ZREM', BASE .. 'x', endpoint) end
 end
-table.insert(reply, 4, #due)
+table.insert(reply, 4, wait())
 return answer('OK')

@@ -35,7 +35,7 @@ redis.call('HSET', key, 'id', id, 'rd', NOW, 'a', ARGV[14], 'po', ARGV[15], 'ra'
 if ARGV[19] ~= '' then redis.call('HSET', key, 'sms', ARGV[19]) end
 claim(key)
 redis.call('HSET', BASE .. 'r', id, endpoint)
-redis.call('ZADD', BASE .. 'x', NOW + ARGV[18] * 1000, endpoint)
+begin_lifetime(endpoint, ARGV[18], true)
 redis.call('HINCRBY', key, 'rev', 1)
 announce('LESHAN_REG_NEW', registration_json(load_registration(endpoint)))
 if old then

@@ -18,6 +18,17 @@ local function registration_json(e, reason)
     .. e.at .. ',"root":' .. e.rt .. ',"lastUp":' .. e.lu .. ',"rev":' .. e.rev .. (reason or '') .. '}'
 end
 
+-- The lifetime of an endpoint begins anew. If it ends before all others of the partition, the steward has to know: it
+-- looks again only when the earliest that it knows is over.
+local function begin_lifetime(endpoint, seconds, may_be_earliest)
+  redis.call('ZADD', BASE .. 'x', NOW + seconds * 1000, endpoint)
+  if may_be_earliest and redis.call('ZRANGE', BASE .. 'x', 0, 0)[1] == endpoint then
+    local steward = redis.call('HGET', KEYS[1], 'st')
+    local text = 'X\n' .. ARGV[7] .. '\n' .. string.format('%.0f', seconds * 1000)
+    if steward == ME then reply[#reply + 1] = text elseif steward then tell(steward, text) end
+  end
+end
+
 local function announce(channel, text)
   redis.call('PUBLISH', PREFIX .. channel, text)
 end

@@ -1,15 +1,32 @@
 -- sweep (steward): ends what is overdue, moves what dead instances held, tells holders again what they may have
--- missed, forgets outcomes beyond the cap. ARGV[12]: the cap.
+-- missed, forgets outcomes beyond the cap. ARGV[12]: the cap. Answers in how many ms the next look is worth its price,
+-- -1 if nothing waits.
 local changed = {}
 local function due(name, t)
   finish_ticket(name, t, error_body('TIMEOUT', 'no outcome within the timeout of the request', unsent(t) and 'false' or 'true'))
   changed[#changed + 1] = endpoint_of(name)
 end
 
+-- What is with an instance wants a look each second, as long as there is any; all else has its time.
+local function wait()
+  if redis.call('HLEN', BASE .. 'o') > 0 then return 1000 end
+  local first = redis.call('ZRANGE', BASE .. 'd', 0, 0, 'WITHSCORES')[2]
+  local earliest = first and math.max(first - NOW, 0) or -1
+  for _, list in ipairs({'z', 'y'}) do
+    local name = redis.call('LINDEX', BASE .. list, 0)
+    if name then
+      local over = redis.call('LLEN', BASE .. list) > tonumber(ARGV[12])
+      local left = over and 0 or math.max(redis.call('PTTL', BASE .. 'u:' .. name), 0) + 1
+      if earliest < 0 or left < earliest then earliest = left end
+    end
+  end
+  return earliest
+end
+
 local overdue = redis.call('ZRANGEBYSCORE', BASE .. 'd', '-inf', NOW, 'LIMIT', 0, 64)
 local held = redis.call('HGETALL', BASE .. 'o')
 local ended = redis.call('LLEN', BASE .. 'z') + redis.call('LLEN', BASE .. 'y')
-if #overdue == 0 and #held == 0 and ended == 0 then return {'OK', 0, NOW} end
+if #overdue == 0 and #held == 0 and ended == 0 then return {'OK', 0, NOW, wait()} end
 step()
 for _, name in ipairs(overdue) do
   local t = load_ticket(name)
@@ -44,4 +61,5 @@ for _, list in ipairs({'z', 'y'}) do
     redis.call('DEL', BASE .. 'u:' .. name)
   end
 end
+table.insert(reply, 4, wait())
 return answer('OK')

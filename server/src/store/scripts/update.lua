@@ -28,7 +28,7 @@ redis.call('HSET', key, unpack(fields))
 if served[4] ~= ME then claim(key) end
 redis.call('HINCRBY', key, 'rev', 1)
 local e = load_registration(endpoint)
-redis.call('ZADD', BASE .. 'x', NOW + e.lt * 1000, endpoint)
+begin_lifetime(endpoint, e.lt, ARGV[17] ~= '')
 announce('LESHAN_REG_UP', '{"regUpdate":{"regId":"' .. id .. '","address":"' .. e.a .. '","port":' .. e.po .. sent
   .. '},"regUpdated":' .. registration_json(e) .. '}')
 if served[2] ~= ARGV[13] or served[3] ~= ARGV[14] then
