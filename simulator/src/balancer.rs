@@ -85,6 +85,8 @@ pub struct Balancer {
     /// Indices of the instances that get traffic; all of them if none is healthy.
     eligible: Vec<usize>,
     flows: FxHashMap<SocketAddrV4, Flow>,
+    /// Part of the hash: another one sends flows elsewhere.
+    salt: u64,
     next_sweep: Time,
     turn: usize,
     next_check: Time,
@@ -110,6 +112,7 @@ impl Balancer {
             backends: std::iter::repeat_with(backend).take(instances).collect(),
             eligible: (0..instances).collect(),
             flows: FxHashMap::default(),
+            salt: 0,
             next_sweep,
             turn: 0,
             next_check: now,
@@ -132,9 +135,12 @@ impl Balancer {
         }
     }
 
-    /// Forgets every flow, as a balancer does that is restarted without a synchronised table.
-    pub fn reset_flows(&mut self) {
+    /// Forgets every flow and hashes anew, as a balancer does that is replaced by one that knows nothing of it. False if
+    /// the policy knows no flows.
+    pub fn reset_flows(&mut self) -> bool {
         self.flows.clear();
+        self.salt = self.random.random();
+        self.options.policy == BalancerPolicy::SourceHash
     }
 
     /// The number of flows in the table.
@@ -229,7 +235,7 @@ impl Balancer {
                 return flow.instance;
             }
         }
-        let instance = rendezvous(source, &self.eligible);
+        let instance = rendezvous(source, self.salt, &self.eligible);
         if self.flows.len() < self.options.max_flows || self.flows.contains_key(&source) {
             self.flows.insert(
                 source,
@@ -253,10 +259,10 @@ impl Balancer {
     }
 }
 
-/// The instance with the highest hash of (source, instance): when one leaves, only its own flows move.
-fn rendezvous(source: SocketAddrV4, eligible: &[usize]) -> usize {
+/// The instance with the highest hash of (source, salt, instance): when one leaves, only its own flows move.
+fn rendezvous(source: SocketAddrV4, salt: u64, eligible: &[usize]) -> usize {
     let source = (u64::from(u32::from(*source.ip())) << 16) | u64::from(source.port());
-    let weight = |instance: usize| mix(mix(source) ^ (instance as u64 + 1));
+    let weight = |instance: usize| mix(mix(source ^ salt) ^ (instance as u64 + 1));
     eligible
         .iter()
         .copied()
@@ -364,9 +370,21 @@ mod tests {
         check(&mut balancer, Time::from_millis(1000), &[0, 1, 2]);
         let later: Vec<usize> = (0..300).map(|n| balancer.route(now, device(n))).collect();
         assert_eq!(later, after);
-        balancer.reset_flows();
-        let reset: Vec<usize> = (0..300).map(|n| balancer.route(now, device(n))).collect();
-        assert_eq!(reset, before);
+    }
+
+    #[test]
+    fn a_reset_sends_flows_anew_and_some_of_them_elsewhere() {
+        let mut balancer = balancer(BalancerPolicy::SourceHash, 3);
+        let route = |balancer: &mut Balancer| -> Vec<usize> {
+            (0..300).map(|n| balancer.route(Time::ZERO, device(n))).collect()
+        };
+        let before = route(&mut balancer);
+        assert!(balancer.reset_flows());
+        assert_eq!(balancer.flows(), 0);
+        let after = route(&mut balancer);
+        let moved = before.iter().zip(&after).filter(|(a, b)| a != b).count();
+        assert!((150..250).contains(&moved), "{moved}");
+        assert_eq!(route(&mut balancer), after);
     }
 
     #[test]

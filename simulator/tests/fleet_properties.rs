@@ -99,7 +99,7 @@ proptest! {
                     }
                 }
                 Input::Datagram(device, bytes) => fleet.handle_datagram(now, device, &bytes),
-                Input::Reboot(device) => fleet.reboot(now, device),
+                Input::Reboot(device) => fleet.reboot(now, device, Duration::ZERO),
                 Input::Wait(millis) => {
                     now += Duration::from_millis(millis.into());
                     fleet.handle_timeout(now);

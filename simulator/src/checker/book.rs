@@ -63,6 +63,8 @@ pub struct Executions {
     pub first: Mark,
     /// Message ID and token of the first one.
     pub exchange: (u16, Box<str>),
+    /// The number of the entry of the last one.
+    pub last_index: u64,
 }
 
 /// Everything about one ticket.
@@ -127,6 +129,8 @@ pub struct Book {
     by_name: FxHashMap<Box<str>, TicketId>,
     by_endpoint_name: FxHashMap<Box<str>, EndpointId>,
     by_argument: FxHashMap<(EndpointId, Box<str>), TicketId>,
+    /// The entry at which a device last lost its memory.
+    rebooted: FxHashMap<EndpointId, u64>,
 }
 
 impl Book {
@@ -143,6 +147,7 @@ impl Book {
             by_name: Default::default(),
             by_endpoint_name: Default::default(),
             by_argument: Default::default(),
+            rebooted: Default::default(),
         }
     }
 
@@ -165,6 +170,11 @@ impl Book {
         self.by_argument
             .get(&(self.endpoint(ep)?, argument.into()))
             .copied()
+    }
+
+    /// True if the device lost its memory after the entry with this number.
+    pub fn rebooted_since(&self, endpoint: EndpointId, index: u64) -> bool {
+        self.rebooted.get(&endpoint).is_some_and(|at| *at > index)
     }
 
     fn lookup(&self, ep: Option<&str>, ticket: &str) -> Option<TicketId> {
@@ -199,6 +209,10 @@ impl Book {
                 }
             }
             Event::DeviceExecuted { .. } => self.record_executed(mark, &entry.event),
+            Event::DeviceRebooted { ep } => {
+                let endpoint = self.intern(ep);
+                self.rebooted.insert(endpoint, self.index);
+            }
             Event::Era { .. } => self.record_era(),
             _ => {}
         }
@@ -354,13 +368,17 @@ impl Book {
             return;
         };
         match &mut self.tickets[id as usize].executions {
-            Some(executions) => executions.count += 1,
+            Some(executions) => {
+                executions.count += 1;
+                executions.last_index = mark.index;
+            }
             none => {
                 let exchange = (*message_id, token.as_str().into());
                 *none = Some(Executions {
                     count: 1,
                     first: mark,
                     exchange,
+                    last_index: mark.index,
                 });
             }
         }

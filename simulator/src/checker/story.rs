@@ -67,7 +67,9 @@ fn ticket_of(entry: &Entry) -> Option<String> {
 fn registration_of(entry: &Entry) -> Option<String> {
     match &entry.event {
         Event::Registration { message, .. } => super::registration::endpoint_of(message),
-        Event::DeviceRegistered { ep, .. } | Event::DeviceLostRegistration { ep, .. } => Some(ep.clone()),
+        Event::DeviceRegistered { ep, .. }
+        | Event::DeviceLostRegistration { ep, .. }
+        | Event::DeviceRebooted { ep } => Some(ep.clone()),
         _ => None,
     }
 }

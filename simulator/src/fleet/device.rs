@@ -7,7 +7,7 @@ use super::objects::Written;
 /// Where a device stands with its registration.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub(super) enum Phase {
-    /// Not switched on yet: its timer says when.
+    /// Switched off: its timer says when it is switched on.
     Off,
     /// Waits for the end of a pause before it registers.
     Unregistered,
@@ -41,6 +41,8 @@ pub(super) struct Device {
     pub(super) phase: Phase,
     /// True once it was registered.
     pub(super) known: bool,
+    /// How often its NAT gave it another address.
+    pub(super) address_generation: u16,
 }
 
 impl Device {
@@ -53,6 +55,7 @@ impl Device {
             attempts: 0,
             phase: Phase::Off,
             known: false,
+            address_generation: 0,
         }
     }
 

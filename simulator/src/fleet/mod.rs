@@ -8,6 +8,7 @@
 mod address;
 mod config;
 mod device;
+mod mood;
 mod objects;
 mod registration;
 mod request;
@@ -41,6 +42,10 @@ pub struct Fleet {
     /// Responses that go out in a message of their own, by the time at which they do.
     delayed: BTreeMap<(Time, u64), (RequestId<u32>, Response)>,
     next_delayed: u64,
+    /// Devices that hear and say nothing, and until when.
+    asleep: BTreeMap<u32, Time>,
+    /// The first of these times.
+    next_waking: Option<Time>,
     events: VecDeque<Event>,
     rng: ChaCha8Rng,
     registered: u32,
@@ -82,6 +87,8 @@ impl Fleet {
             timers,
             delayed: BTreeMap::new(),
             next_delayed: 0,
+            asleep: BTreeMap::new(),
+            next_waking: None,
             events: VecDeque::new(),
             rng,
             registered: 0,
@@ -90,12 +97,12 @@ impl Fleet {
 
     /// Takes a datagram that the cluster sent to `device`. One for a device that is not there is ignored.
     pub fn handle_datagram(&mut self, now: Time, device: u32, datagram: &[u8]) {
-        // A device that has not been switched on yet does not hear.
-        if self
+        // A device that is switched off does not hear.
+        let on = self
             .devices
             .get(device as usize)
-            .is_some_and(|one| one.phase != Phase::Off)
-        {
+            .is_some_and(|one| one.phase != Phase::Off);
+        if on && !self.is_asleep(device) {
             self.endpoint.handle_datagram(now, device, datagram);
             self.handle_endpoint_events(now);
         }
@@ -103,6 +110,7 @@ impl Fleet {
 
     /// Does everything that is due.
     pub fn handle_timeout(&mut self, now: Time) {
+        self.wake_up(now);
         self.endpoint.handle_timeout(now);
         self.handle_endpoint_events(now);
         while let Some(entry) = self.delayed.first_entry().filter(|entry| entry.key().0 <= now) {
@@ -121,7 +129,7 @@ impl Fleet {
     pub fn next_deadline(&self) -> Option<Time> {
         let device = self.timers.first().map(|(at, _)| *at);
         let delayed = self.delayed.first_key_value().map(|((at, _), _)| *at);
-        [device, delayed, self.endpoint.next_deadline()]
+        [device, delayed, self.next_waking, self.endpoint.next_deadline()]
             .into_iter()
             .flatten()
             .min()
@@ -129,7 +137,13 @@ impl Fleet {
 
     /// The next datagram to send to the cluster, and the device that it comes from.
     pub fn poll_transmit(&mut self) -> Option<(u32, Vec<u8>)> {
-        self.endpoint.poll_transmit()
+        loop {
+            let (device, datagram) = self.endpoint.poll_transmit()?;
+            if !self.is_asleep(device) {
+                return Some((device, datagram));
+            }
+            self.endpoint.recycle(datagram);
+        }
     }
 
     /// Takes a sent datagram's buffer back.
@@ -155,20 +169,6 @@ impl Fleet {
     /// What the devices' CoAP endpoint counted.
     pub fn statistics(&self) -> &Statistics {
         self.endpoint.statistics()
-    }
-
-    /// Switches a device off and on again: it forgets exchanges, registration and what it would recognise as a copy, and
-    /// registers at once. What was written to it stays.
-    pub fn reboot(&mut self, now: Time, device: u32) {
-        let Some(one) = self.devices.get_mut(device as usize) else {
-            return;
-        };
-        self.endpoint.forget(device);
-        self.delayed.retain(|_, (id, _)| id.peer != device);
-        one.message_id = self.rng.random();
-        one.attempts = 0;
-        self.enter(device, Phase::Unregistered);
-        self.set_deadline(device, now);
     }
 
     fn handle_endpoint_events(&mut self, now: Time) {

@@ -97,6 +97,11 @@ pub enum Event {
         /// The code, `5.03`.
         code: String,
     },
+    /// A device was switched off and on, and lost its memory: a copy that comes later is a new request to it.
+    DeviceRebooted {
+        /// The endpoint client name.
+        ep: String,
+    },
     /// A device executed a request from the server: an entry of its ledger. A copy that the device's own
     /// de-duplication answered is not an execution.
     DeviceExecuted {
@@ -123,9 +128,10 @@ pub enum Event {
         action: String,
         /// The ids of the instances it hit; empty for faults of other things.
         instances: Vec<String>,
-        /// The endpoints whose owner it hit: those whose recovery is measured.
+        /// The endpoints that it hit, by their owner or themselves; of a harmful one the recovery is measured.
         affected: Vec<String>,
-        /// True if it takes service away (kill, pause, cut …), false if it gives it back (restart, resume, heal).
+        /// True if it takes service of the cluster away (kill, pause, cut …), false if it gives it back (restart, resume,
+        /// heal) or happens to something else (the devices, their network).
         harmful: bool,
     },
     /// An instance's process was started (or started again).

@@ -163,7 +163,10 @@ impl Instances {
                 return Err(format!("{} is not paused", instance.id));
             }
             FaultAction::Resume => child.signal(libc::SIGCONT),
-            FaultAction::Restart | FaultAction::Network(_) => return Ok(()),
+            FaultAction::Restart
+            | FaultAction::Network(_)
+            | FaultAction::FlowReset
+            | FaultAction::Devices(_) => return Ok(()),
         }
         instance.ending |= matches!(action, FaultAction::Kill | FaultAction::Stop);
         match action {

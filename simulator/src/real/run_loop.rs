@@ -22,7 +22,7 @@ use super::northbound::{Northbound, NorthboundEvent};
 use super::socket::FleetSocket;
 use crate::backend::BackEnd;
 use crate::balancer::Balancer;
-use crate::fleet::{self, Fleet};
+use crate::fleet::Fleet;
 use crate::history::Event;
 use crate::load::Load;
 use crate::network::{Impairment, Network};
@@ -43,17 +43,11 @@ const LINGER: Duration = Duration::from_millis(500);
 /// An arrival that was sent later than this after its time is worth a warning about the harness.
 const LATE_ARRIVAL: Duration = Duration::from_millis(250);
 
-/// A datagram on its way to the balancer.
+/// A datagram on its way between a device and the balancer.
 #[derive(Clone)]
-pub struct Uplink {
+pub struct InTransit {
+    /// The address that the device has, or had.
     device: Ipv4Addr,
-    datagram: Vec<u8>,
-}
-
-/// A datagram on its way to a device.
-#[derive(Clone)]
-pub struct Downlink {
-    device: u32,
     datagram: Vec<u8>,
 }
 
@@ -64,9 +58,9 @@ pub struct RunLoop {
     /// The devices.
     pub fleet: Fleet,
     /// The network from the devices.
-    pub uplink: Network<Uplink>,
+    pub uplink: Network<InTransit>,
     /// The network to the devices.
-    pub downlink: Network<Downlink>,
+    pub downlink: Network<InTransit>,
     /// What stands before the cluster.
     pub balancer: Balancer,
     /// The requests to come.
@@ -202,15 +196,8 @@ impl RunLoop {
         let downlink = &mut self.downlink;
         for _ in 0..BATCHES_PER_TURN {
             let more = self.socket.receive(|received| {
-                if let Some(device) = fleet::device_at(received.device) {
-                    downlink.send(
-                        now,
-                        Downlink {
-                            device,
-                            datagram: received.datagram.to_vec(),
-                        },
-                    );
-                }
+                let (device, datagram) = (received.device, received.datagram.to_vec());
+                downlink.send(now, InTransit { device, datagram });
             });
             let more =
                 more.map_err(|error| EnvironmentError::new(format!("the devices' socket failed: {error}")))?;
@@ -226,14 +213,17 @@ impl RunLoop {
 
     /// Brings datagrams to where they are due, until nothing moves any more.
     fn move_datagrams(&mut self, now: Time) {
-        while let Some(Downlink { device, datagram }) = self.downlink.poll(now) {
-            self.fleet.handle_datagram(now, device, &datagram);
+        while let Some(InTransit { device, datagram }) = self.downlink.poll(now) {
+            if let Some(device) = self.fleet.device_at(device) {
+                self.fleet.handle_datagram(now, device, &datagram);
+            }
         }
         while let Some((device, datagram)) = self.fleet.poll_transmit() {
-            let device = fleet::address_of(device).expect("the fleet is no larger than its address range");
-            self.uplink.send(now, Uplink { device, datagram });
+            let address = self.fleet.address(device);
+            let device = address.expect("the fleet is no larger than its address range");
+            self.uplink.send(now, InTransit { device, datagram });
         }
-        while let Some(Uplink { device, datagram }) = self.uplink.poll(now) {
+        while let Some(InTransit { device, datagram }) = self.uplink.poll(now) {
             let instance = self
                 .balancer
                 .route(now, SocketAddrV4::new(device, self.socket.port()));
@@ -331,6 +321,20 @@ impl RunLoop {
                     self.downlink.set_impairment(impairment);
                     self.note_fault(now, &fault, Vec::new(), Vec::new());
                 }
+                FaultAction::FlowReset if self.balancer.reset_flows() => {
+                    self.note_fault(now, &fault, Vec::new(), Vec::new());
+                }
+                FaultAction::FlowReset => {
+                    self.note_no_effect(now, &fault, "the balancer's policy knows no flows");
+                }
+                FaultAction::Devices(what) => {
+                    let hit = self.fleet.suffer(now, what, &mut self.fault_random);
+                    let names = hit.iter().map(|&device| self.fleet.name_of(device)).collect();
+                    match hit[..] {
+                        [] => self.note_no_effect(now, &fault, "none of these devices is switched on"),
+                        _ => self.note_fault(now, &fault, Vec::new(), names),
+                    }
+                }
                 _ => self.hit_instances(now, &fault),
             }
         }
@@ -365,13 +369,7 @@ impl RunLoop {
         for index in chosen {
             match self.apply(now, index, &fault.action) {
                 Ok(()) => hit.push(index),
-                Err(reason) => {
-                    self.warn(format!(
-                        "the fault `{}` at {} had no effect: {reason}",
-                        fault.action.as_str(),
-                        now
-                    ));
-                }
+                Err(reason) => self.note_no_effect(now, fault, &reason),
             }
         }
         if hit.is_empty() {
@@ -392,6 +390,11 @@ impl RunLoop {
             self.back_end.probe(now, endpoint);
         }
         self.last_faulted = hit;
+    }
+
+    fn note_no_effect(&mut self, now: Time, fault: &Fault, reason: &str) {
+        let action = fault.action.as_str();
+        self.warn(format!("the fault `{action}` at {now} had no effect: {reason}"));
     }
 
     fn apply(&mut self, now: Time, index: usize, action: &FaultAction) -> Result<(), String> {

@@ -15,7 +15,7 @@ pub fn cross_check(scenario: &mut Scenario, root: &Section<'_>) {
     let mut harmed = false;
     for (fault, section) in faults {
         check_fault(fault, harmed, scenario, &section);
-        harmed |= !matches!(fault.action, FaultAction::Network(_));
+        harmed |= fault.action.hits_instances();
     }
     check_names(scenario, root);
     scenario.warnings = warnings(scenario);
@@ -53,6 +53,18 @@ fn check_fault(fault: &Fault, harmed_before: bool, scenario: &Scenario, section:
             scenario.cluster.instance_ids().join(", ")
         );
         section.problems.add(section.place("instance"), message);
+    }
+    if let FaultAction::Devices(DeviceFault {
+        devices: DeviceChoice::These(devices),
+        ..
+    }) = &fault.action
+        && let Some(missing) = devices.iter().find(|number| **number >= scenario.devices.count)
+    {
+        let message = format!(
+            "there is no device {missing}: devices.count = {}, and the first is 0",
+            scenario.devices.count
+        );
+        section.problems.add(section.place("devices"), message);
     }
     if fault.target == Target::LastFaulted && !harmed_before {
         let message = "no fault hits an instance before this one, so there is no last-faulted";

@@ -374,44 +374,81 @@ fn fault(section: &Section<'_>, base: &Network) -> Fault {
         "pause" => FaultAction::Pause,
         "resume" => FaultAction::Resume,
         "network" => FaultAction::Network(network(section, "network", base)),
+        "flow-reset" => FaultAction::FlowReset,
+        "reboot" => device_fault(
+            section,
+            DeviceMood::Reboot {
+                off: section.duration("off", Duration::from_secs(1)),
+            },
+        ),
+        "sleep" => device_fault(
+            section,
+            DeviceMood::Sleep {
+                duration: positive(section, "duration", Duration::from_secs(5)),
+            },
+        ),
+        "nat-rebind" => device_fault(section, DeviceMood::NatRebind),
         _ => FaultAction::Kill,
     };
-    let is_network = matches!(action, FaultAction::Network(_));
-    for (key, belongs) in [("network", is_network), ("instance", !is_network)] {
-        match section.get(key) {
-            None if belongs => section.missing(key),
-            Some(node) if !belongs => {
-                let message = format!(
-                    "`{}` means nothing for do = \"{}\"",
-                    section.path(key),
-                    action.as_str()
-                );
-                section.problems.add(&node.origin, message);
-            }
-            _ => {}
-        }
-    }
-    let target = if is_network { Target::All } else { target(section) };
+    check_keys_of_fault(section, &action);
+    let target = if action.hits_instances() {
+        target(section)
+    } else {
+        Target::All
+    };
     Fault {
         at: section.duration("at", Duration::ZERO),
-        outputs: outputs(section, &action),
+        outputs: outputs(section),
         action,
         target,
     }
 }
 
 /// After how many outputs a fault strikes that takes an instance away.
-fn outputs(section: &Section<'_>, action: &FaultAction) -> Option<u32> {
-    let node = section.get("outputs")?;
-    if !action.harmful() {
-        let message = format!(
-            "`{}` means nothing for do = \"{}\"",
-            section.path("outputs"),
-            action.as_str()
-        );
-        section.problems.add(&node.origin, message);
-    }
+fn outputs(section: &Section<'_>) -> Option<u32> {
+    section.get("outputs")?;
     u32::try_from(section.integer("outputs", 1, 1..=MAX_OUTPUTS)).ok()
+}
+
+/// What happens to which devices: `share` or `devices`.
+fn device_fault(section: &Section<'_>, mood: DeviceMood) -> FaultAction {
+    let devices = match section.integers("devices") {
+        Some(devices) => DeviceChoice::These(devices),
+        None => DeviceChoice::Share(section.share("share")),
+    };
+    if section.get("devices").is_some() == section.get("share").is_some() {
+        section.problems.add(
+            section.place("share"),
+            "expected either `share` (such as 0.1) or `devices` (such as [3, 17]): whom the fault hits",
+        );
+    }
+    FaultAction::Devices(DeviceFault { mood, devices })
+}
+
+/// Some keys are meant for some faults only, and some faults mean nothing without them.
+fn check_keys_of_fault(section: &Section<'_>, action: &FaultAction) {
+    let is_network = matches!(action, FaultAction::Network(_));
+    let on_devices = matches!(action, FaultAction::Devices(_));
+    let name = action.as_str();
+    let keys = [
+        ("network", is_network, is_network),
+        ("instance", action.hits_instances(), action.hits_instances()),
+        ("outputs", action.harmful(), false),
+        ("share", on_devices, false),
+        ("devices", on_devices, false),
+        ("off", name == "reboot", false),
+        ("duration", name == "sleep", false),
+    ];
+    for (key, belongs, needed) in keys {
+        match section.get(key) {
+            None if needed => section.missing(key),
+            Some(node) if !belongs => {
+                let message = format!("`{}` means nothing for do = \"{name}\"", section.path(key));
+                section.problems.add(&node.origin, message);
+            }
+            _ => {}
+        }
+    }
 }
 
 fn target(section: &Section<'_>) -> Target {

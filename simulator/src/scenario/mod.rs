@@ -241,7 +241,7 @@ pub struct Fault {
     pub at: Duration,
     /// What.
     pub action: FaultAction,
-    /// To which instances; [`Target::All`] for [`FaultAction::Network`], which hits the fleet's network.
+    /// To which instances; [`Target::All`] for what hits something else ([`FaultAction::hits_instances`]).
     pub target: Target,
     /// Not at once, but when the instance is about to make its so-manieth output from now on: between two outputs. Only
     /// the virtual world can.
@@ -263,6 +263,45 @@ pub enum FaultAction {
     Resume,
     /// From now on the fleet's network does this.
     Network(Network),
+    /// The balancer forgets its flows and hashes anew.
+    FlowReset,
+    /// Something happens to devices.
+    Devices(DeviceFault),
+}
+
+/// What happens to which devices.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeviceFault {
+    /// What.
+    pub mood: DeviceMood,
+    /// To which of those that are switched on.
+    pub devices: DeviceChoice,
+}
+
+/// What can happen to a device.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum DeviceMood {
+    /// It loses its memory, what it would recognise as a copy too, and registers when it was off for so long.
+    Reboot {
+        /// How long.
+        off: Duration,
+    },
+    /// It hears and says nothing for so long.
+    Sleep {
+        /// How long.
+        duration: Duration,
+    },
+    /// It gets another source address, and nothing that is sent to the old one reaches it.
+    NatRebind,
+}
+
+/// Which devices a fault hits.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DeviceChoice {
+    /// A share of them, drawn by the seed; at least one.
+    Share(f64),
+    /// These, by number.
+    These(Vec<u32>),
 }
 
 impl FaultAction {
@@ -275,7 +314,21 @@ impl FaultAction {
             FaultAction::Pause => "pause",
             FaultAction::Resume => "resume",
             FaultAction::Network(_) => "network",
+            FaultAction::FlowReset => "flow-reset",
+            FaultAction::Devices(fault) => match fault.mood {
+                DeviceMood::Reboot { .. } => "reboot",
+                DeviceMood::Sleep { .. } => "sleep",
+                DeviceMood::NatRebind => "nat-rebind",
+            },
         }
+    }
+
+    /// True if it hits instances, so that `fault.instance` says which.
+    pub fn hits_instances(&self) -> bool {
+        !matches!(
+            self,
+            FaultAction::Network(_) | FaultAction::FlowReset | FaultAction::Devices(_)
+        )
     }
 
     /// True if it takes service away, false if it gives it back (as in `Event::Fault`).

@@ -32,6 +32,8 @@ pub enum Kind {
     Text,
     /// A list of strings.
     Texts,
+    /// A list of whole numbers.
+    Integers,
     /// A whole number.
     Integer,
     /// A number above zero.
@@ -317,7 +319,18 @@ pub const FAULT: &[Key] = &[
     key(
         "do",
         Kind::OneOf(Names {
-            now: &["kill", "pause", "resume", "stop", "restart", "network"],
+            now: &[
+                "kill",
+                "pause",
+                "resume",
+                "stop",
+                "restart",
+                "network",
+                "flow-reset",
+                "nat-rebind",
+                "reboot",
+                "sleep",
+            ],
             later: &[
                 "partition",
                 "heal",
@@ -325,8 +338,6 @@ pub const FAULT: &[Key] = &[
                 "redis-restart",
                 "redis-cut",
                 "redis-slow",
-                "nat-rebind",
-                "flow-reset",
                 "clock-jump",
             ],
         }),
@@ -351,6 +362,30 @@ pub const FAULT: &[Key] = &[
         Kind::Table(NETWORK),
         "",
         "For `do = \"network\"`: the impairment from then on.",
+    ),
+    key(
+        "share",
+        Kind::Share,
+        "0.1",
+        "For faults of devices: this share of those that are switched on, drawn by the seed; at least one.",
+    ),
+    key(
+        "devices",
+        Kind::Integers,
+        "[3, 17]",
+        "For faults of devices, instead of a share: these, by number.",
+    ),
+    key(
+        "off",
+        Kind::Duration,
+        "\"1s\"",
+        "For `do = \"reboot\"`: how long the devices are off.",
+    ),
+    key(
+        "duration",
+        Kind::Duration,
+        "\"5s\"",
+        "For `do = \"sleep\"`: how long the devices hear and say nothing.",
     ),
 ];
 
@@ -377,6 +412,7 @@ fn key_schema(key: &Key) -> Json {
     let mut schema = match &key.kind {
         Kind::Text => json!({"type": "string"}),
         Kind::Texts => json!({"type": "array", "items": {"type": "string"}}),
+        Kind::Integers => json!({"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1}),
         Kind::Integer => json!({"type": "integer", "minimum": 0}),
         Kind::Rate => json!({"type": "number", "exclusiveMinimum": 0}),
         Kind::Share => json!({"oneOf": [

@@ -195,6 +195,23 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Whole numbers, at least one; `None` if the key is absent or wrong.
+    pub fn integers(&self, key: &str) -> Option<Vec<u32>> {
+        let node = self.get(key)?;
+        let number = |item: &Node| match &item.value {
+            Value::Integer(number) => u32::try_from(*number).ok(),
+            _ => None,
+        };
+        let numbers = match &node.value {
+            Value::List(items) if !items.is_empty() => items.iter().map(number).collect(),
+            _ => None,
+        };
+        if numbers.is_none() {
+            self.wrong(key, node, "a list of whole numbers, such as [3, 17]");
+        }
+        numbers
+    }
+
     /// A number above zero.
     pub fn rate(&self, key: &str, default: f64) -> f64 {
         let number = match self.get(key).map(|node| &node.value) {

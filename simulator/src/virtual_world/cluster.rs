@@ -169,7 +169,10 @@ impl Cluster {
             FaultAction::Pause => process.paused = true,
             FaultAction::Resume if !process.paused => return Err(format!("{id} is not paused")),
             FaultAction::Resume => process.paused = false,
-            FaultAction::Restart | FaultAction::Network(_) => {}
+            FaultAction::Restart
+            | FaultAction::Network(_)
+            | FaultAction::FlowReset
+            | FaultAction::Devices(_) => {}
         }
         self.wake(now, instance);
         Ok(())

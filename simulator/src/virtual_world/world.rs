@@ -15,7 +15,7 @@ use super::cluster::{Cluster, ClusterEvent};
 use super::message_broker::UNIX_ORIGIN_US;
 use crate::backend::BackEnd;
 use crate::balancer::Balancer;
-use crate::fleet::{self, Fleet, FleetConfig, MAX_DEVICES};
+use crate::fleet::{Fleet, FleetConfig, MAX_DEVICES};
 use crate::history::{Entry, Event};
 use crate::load::{Load, LoadOptions};
 use crate::network::{Impairment, Network};
@@ -31,6 +31,8 @@ const READY_LIMIT: Duration = Duration::from_secs(20);
 const LINGER: Duration = Duration::from_millis(500);
 /// Most datagrams under way in one direction.
 const MAX_IN_FLIGHT: usize = 1_000_000;
+/// Checked before a run.
+const EVERY_DEVICE_HAS_AN_ADDRESS: &str = "the fleet is no larger than its address range";
 /// The port of all devices.
 const DEVICE_PORT: u16 = 5683;
 /// Where the balancer's health pings come from.
@@ -39,7 +41,8 @@ const BALANCER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 5699);
 /// A datagram on its way between a device and the balancer.
 #[derive(Clone)]
 struct InTransit {
-    device: u32,
+    /// The address that the device has, or had.
+    device: Ipv4Addr,
     datagram: Vec<u8>,
 }
 
@@ -254,15 +257,17 @@ impl World {
     fn move_datagrams(&mut self) {
         let now = self.now;
         while let Some(InTransit { device, datagram }) = self.downlink.poll(now) {
-            self.fleet.handle_datagram(now, device, &datagram);
+            if let Some(device) = self.fleet.device_at(device) {
+                self.fleet.handle_datagram(now, device, &datagram);
+            }
         }
         while let Some((device, datagram)) = self.fleet.poll_transmit() {
+            let device = self.fleet.address(device).expect(EVERY_DEVICE_HAS_AN_ADDRESS);
             self.uplink.send(now, InTransit { device, datagram });
         }
         let cluster_now = self.cluster_now();
         while let Some(InTransit { device, datagram }) = self.uplink.poll(now) {
-            let address = fleet::address_of(device).expect("the fleet is no larger than its address range");
-            let source = SocketAddrV4::new(address, DEVICE_PORT);
+            let source = SocketAddrV4::new(device, DEVICE_PORT);
             let instance = self.balancer.route(now, source);
             self.cluster
                 .send_datagram(cluster_now, instance, source, datagram);
@@ -290,8 +295,8 @@ impl World {
                 self.balancer.handle_datagram(instance, &data);
             }
             ClusterEvent::Datagram { to, data, .. } => {
-                if let Some(device) = fleet::device_at(*to.ip()).filter(|_| to.port() == DEVICE_PORT) {
-                    let datagram = data;
+                if to.port() == DEVICE_PORT {
+                    let (device, datagram) = (*to.ip(), data);
                     self.downlink.send(self.now, InTransit { device, datagram });
                 }
             }
@@ -370,15 +375,33 @@ impl World {
         let is_due = |fault: &Fault| Time::ZERO + fault.at <= now;
         while self.faults.front().is_some_and(is_due) {
             let fault = self.faults.pop_front().expect("one is due");
-            if let FaultAction::Network(network) = &fault.action {
-                let impairment = Impairment::from(network);
-                self.uplink.set_impairment(impairment);
-                self.downlink.set_impairment(impairment);
-                self.note_fault(&fault, &[], Vec::new());
-            } else {
-                self.aim(fault);
+            match &fault.action {
+                FaultAction::Network(network) => {
+                    let impairment = Impairment::from(network);
+                    self.uplink.set_impairment(impairment);
+                    self.downlink.set_impairment(impairment);
+                    self.note_fault(&fault, &[], Vec::new());
+                }
+                FaultAction::FlowReset if self.balancer.reset_flows() => {
+                    self.note_fault(&fault, &[], Vec::new());
+                }
+                FaultAction::FlowReset => self.note_no_effect(&fault, "the balancer's policy knows no flows"),
+                FaultAction::Devices(what) => {
+                    let hit = self.fleet.suffer(now, what, &mut self.fault_random);
+                    let names = hit.iter().map(|&device| self.fleet.name_of(device)).collect();
+                    match hit[..] {
+                        [] => self.note_no_effect(&fault, "none of these devices is switched on"),
+                        _ => self.note_fault(&fault, &[], names),
+                    }
+                }
+                _ => self.aim(fault),
             }
         }
+    }
+
+    fn note_no_effect(&mut self, fault: &Fault, reason: &str) {
+        let (action, now) = (fault.action.as_str(), self.now);
+        self.warn(format!("the fault `{action}` at {now} had no effect: {reason}"));
     }
 
     /// Chooses whom a fault hits. With `outputs` it waits there until the instance is between two of them.
@@ -433,13 +456,7 @@ impl World {
         for &instance in chosen {
             match self.apply(instance, &fault.action) {
                 Ok(()) => hit.push(instance),
-                Err(reason) => {
-                    let action = fault.action.as_str();
-                    self.warn(format!(
-                        "the fault `{action}` at {} had no effect: {reason}",
-                        self.now
-                    ));
-                }
+                Err(reason) => self.note_no_effect(fault, &reason),
             }
         }
         if hit.is_empty() {

@@ -1,6 +1,9 @@
 //! At most once on the device (rule 4): a request of a kind that may not be repeated is executed once; one of another
 //! kind is sent again with the same message ID and token for as long as a device remembers them, so the device does not
 //! execute it in a second exchange either.
+//!
+//! A device that rebooted meanwhile does not know what it executed: a copy that it gets then is a new request to it. That
+//! excuses a second execution in the same exchange, as long as there can be copies of it, and never another exchange.
 
 use super::Invariant;
 use crate::checker::book::Book;
@@ -37,7 +40,14 @@ impl Invariant for DoubleExecution {
         let (first_id, first_token) = &executions.exchange;
         let same_exchange = first_id == message_id && **first_token == **token;
         let soon = entry.at_us.saturating_sub(executions.first.at_us) < EXCHANGE_LIFETIME_US;
-        if !ticket.repeatable || (soon && !same_exchange) {
+        let excused = same_exchange
+            && (ticket.repeatable || book.rebooted_since(ticket.endpoint, executions.last_index));
+        let wrong = if ticket.repeatable {
+            soon && !excused
+        } else {
+            !(soon && excused)
+        };
+        if wrong {
             found.about(Breach::DoubleExecution, entry.at_us, book, ticket, || {
                 format!(
                     "executed {} times; the first exchange was message ID {first_id} token {first_token}, this one \

@@ -185,6 +185,26 @@ fn an_execute_that_ran_twice_is_reported_with_both_exchanges() {
 }
 
 #[test]
+fn a_reboot_excuses_no_execution_in_another_exchange_nor_before_it() {
+    let begin = || Story::begin().execute(100, "t1").ack(101, "t1", "A#1");
+    let other_exchange = begin().ran(102, "t1", 7).rebooted(103).ran(2100, "t1", 8);
+    let before_it = begin().ran(102, "t1", 7).ran(2100, "t1", 7).rebooted(2200);
+    let two_after_it = begin().rebooted(101).ran(102, "t1", 7).ran(2100, "t1", 7);
+    for story in [other_exchange, before_it, two_after_it] {
+        let judgement = story.changed(2300, "t1", "A#1").judged();
+        assert_only(&judgement, Breach::DoubleExecution, "t1");
+    }
+}
+
+#[test]
+fn a_copy_that_comes_when_no_copy_can_be_under_way_is_reported_of_a_rebooted_device_too() {
+    let story = Story::begin().execute(100, "t1").ack(101, "t1", "A#1");
+    let story = story.ran(102, "t1", 7).changed(103, "t1", "A#1").rebooted(104);
+    let judgement = story.ran(250_000, "t1", 7).ended_at(251_000);
+    assert_only(&judgement, Breach::DoubleExecution, "t1");
+}
+
+#[test]
 fn a_write_that_was_sent_again_in_another_exchange_is_reported() {
     let story = Story::begin()
         .request(100, "t1", "write", "/3/0/15", 1)

@@ -124,3 +124,14 @@ fn a_late_datagram_of_a_ticket_that_timed_out_breaks_no_order() {
         .changed(10_301, "t2", "A#1");
     assert_lawful(&story.ran(10_400, "t1", 7).judged());
 }
+
+#[test]
+fn a_device_that_rebooted_may_execute_a_copy_of_the_same_message() {
+    let err = r#""err":{"errorMessage":"registered again","code":"OUTCOME_UNKNOWN","sent":true}"#;
+    let story = Story::begin()
+        .execute(100, "t1")
+        .ack(101, "t1", "A#1")
+        .ran(102, "t1", 7)
+        .rebooted(103);
+    assert_lawful(&story.ran(2100, "t1", 7).says(3000, "t1", err, "A#1").judged());
+}

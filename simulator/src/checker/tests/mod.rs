@@ -156,6 +156,10 @@ impl Story {
         )
     }
 
+    fn rebooted(self, at_ms: u64) -> Story {
+        self.with(at_ms, Event::DeviceRebooted { ep: "dev-1".into() })
+    }
+
     fn disconnected(self, from_ms: u64, to_ms: u64) -> Story {
         self.with(from_ms, Event::BackEnd { connected: false })
             .with(to_ms, Event::BackEnd { connected: true })

@@ -252,27 +252,6 @@ fn a_response_that_nobody_asked_for_is_rejected() {
 }
 
 #[test]
-fn a_reboot_forgets_the_registration_and_what_was_executed() {
-    let mut fleet = registered(config());
-    let mut read = Message::new(Kind::Confirmable, Code::GET, 1, Token::EMPTY);
-    read.options.push_uri_path("3/0/0");
-    deliver(&mut fleet, secs(1), &read);
-    sent(&mut fleet);
-    assert_eq!(events(&mut fleet).len(), 1);
-    fleet.reboot(secs(2), 0);
-    assert_eq!(fleet.registered(), 0);
-    fleet.handle_timeout(secs(2));
-    let register = one_sent(&mut fleet);
-    assert_eq!(path(&register), "rd");
-    deliver(&mut fleet, secs(3), &read);
-    assert_eq!(
-        events(&mut fleet).len(),
-        1,
-        "the same message ID is a new request to a device that rebooted"
-    );
-}
-
-#[test]
 fn a_written_lifetime_is_told_at_once_and_sets_the_pace() {
     let mut fleet = registered(config());
     let mut write = Message::new(Kind::Confirmable, Code::PUT, 1, Token::EMPTY);

@@ -1,0 +1,126 @@
+//! Reboot, sleep, another source address.
+
+use super::*;
+use crate::scenario::{DeviceChoice, DeviceFault, DeviceMood};
+
+fn read(message_id: u16) -> Message {
+    let mut read = Message::new(Kind::Confirmable, Code::GET, message_id, Token::EMPTY);
+    read.options.push_uri_path("3/0/0");
+    read
+}
+
+fn many(count: u32) -> Fleet {
+    let mut fleet = fleet(FleetConfig {
+        count,
+        register_rate: 0.0,
+        ..config()
+    });
+    fleet.handle_timeout(Time::ZERO);
+    sent(&mut fleet);
+    fleet
+}
+
+fn suffer(fleet: &mut Fleet, devices: DeviceChoice, seed: u64) -> Vec<u32> {
+    let mood = DeviceMood::Sleep {
+        duration: Duration::from_secs(1),
+    };
+    fleet.suffer(
+        secs(1),
+        &DeviceFault { mood, devices },
+        &mut ChaCha8Rng::seed_from_u64(seed),
+    )
+}
+
+#[test]
+fn a_reboot_forgets_the_registration_and_what_was_executed() {
+    let mut fleet = registered(config());
+    deliver(&mut fleet, secs(1), &read(1));
+    sent(&mut fleet);
+    assert_eq!(events(&mut fleet).len(), 1);
+    fleet.reboot(secs(2), 0, Duration::from_secs(3));
+    let ep = "dev-0".to_owned();
+    assert_eq!(events(&mut fleet), [Event::DeviceRebooted { ep }]);
+    assert_eq!((fleet.registered(), fleet.next_deadline()), (0, Some(secs(5))));
+    deliver(&mut fleet, secs(4), &read(1));
+    assert!(events(&mut fleet).is_empty(), "it is off");
+    fleet.handle_timeout(secs(5));
+    assert_eq!(path(&one_sent(&mut fleet)), "rd");
+    deliver(&mut fleet, secs(6), &read(1));
+    assert_eq!(
+        events(&mut fleet).len(),
+        1,
+        "the same message ID is a new request to a device that rebooted"
+    );
+}
+
+#[test]
+fn a_sleeping_device_neither_hears_nor_says_anything_and_then_goes_on() {
+    let mut fleet = registered(config());
+    fleet.sleep(secs(29), 0, Duration::from_secs(4));
+    deliver(&mut fleet, secs(29), &read(1));
+    fleet.handle_timeout(secs(30));
+    assert!(sent(&mut fleet).is_empty(), "the Update of 30 s is not heard");
+    assert!(events(&mut fleet).is_empty());
+    assert_eq!(fleet.next_deadline(), Some(secs(32)), "its retransmission");
+    fleet.handle_timeout(secs(32));
+    assert!(sent(&mut fleet).is_empty());
+    assert_eq!(fleet.next_deadline(), Some(secs(33)));
+    fleet.handle_timeout(secs(33));
+    deliver(&mut fleet, secs(33), &read(2));
+    assert_eq!(one_sent(&mut fleet).message_id, 2);
+    fleet.handle_timeout(secs(36));
+    assert_eq!(path(&one_sent(&mut fleet)), "rd/00a");
+}
+
+#[test]
+fn the_longer_of_two_sleeps_counts_and_a_reboot_ends_both() {
+    let mut fleet = registered(config());
+    fleet.sleep(secs(1), 0, Duration::from_secs(9));
+    fleet.sleep(secs(2), 0, Duration::from_secs(1));
+    fleet.handle_timeout(secs(3));
+    deliver(&mut fleet, secs(9), &read(1));
+    assert!(sent(&mut fleet).is_empty());
+    fleet.reboot(secs(9), 0, Duration::ZERO);
+    fleet.handle_timeout(secs(9));
+    assert_eq!(path(&one_sent(&mut fleet)), "rd");
+}
+
+#[test]
+fn a_device_behind_a_new_address_is_not_at_the_old_one() {
+    let mut fleet = many(3);
+    let old = fleet.address(1).unwrap();
+    assert_eq!(
+        (old, fleet.device_at(old)),
+        ("127.16.0.1".parse().unwrap(), Some(1))
+    );
+    fleet.rebind(1);
+    let new = fleet.address(1).unwrap();
+    assert_eq!(new, "127.16.0.4".parse::<std::net::Ipv4Addr>().unwrap());
+    assert_eq!((fleet.device_at(old), fleet.device_at(new)), (None, Some(1)));
+    assert_eq!(
+        fleet.device_at("127.16.0.3".parse().unwrap()),
+        None,
+        "nobody rebound to it"
+    );
+    assert_eq!(fleet.device_at("127.0.0.1".parse().unwrap()), None);
+}
+
+#[test]
+fn a_share_is_drawn_by_the_seed_among_those_that_are_on() {
+    let hit = suffer(&mut many(40), DeviceChoice::Share(0.25), 1);
+    assert_eq!(hit.len(), 10);
+    assert!(hit.is_sorted() && hit.iter().all(|device| *device < 40));
+    assert_eq!(suffer(&mut many(40), DeviceChoice::Share(0.25), 1), hit);
+    assert_ne!(suffer(&mut many(40), DeviceChoice::Share(0.25), 2), hit);
+    assert_eq!(suffer(&mut many(40), DeviceChoice::Share(0.001), 1).len(), 1);
+    let mut off = super::fleet(config());
+    assert_eq!(suffer(&mut off, DeviceChoice::Share(1.0), 1), Vec::<u32>::new());
+}
+
+#[test]
+fn named_devices_are_hit_once_if_they_are_on() {
+    let mut fleet = many(4);
+    fleet.reboot(Time::ZERO, 2, Duration::from_secs(9));
+    let named = DeviceChoice::These(vec![3, 2, 0, 3, 99]);
+    assert_eq!(suffer(&mut fleet, named, 1), [0, 3]);
+}
