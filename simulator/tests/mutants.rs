@@ -115,13 +115,13 @@ fn find(base: &Scenario, seeds: u64) -> Option<(u64, virtual_world::Finding)> {
 }
 
 fn first_lines(finding: &virtual_world::Finding) -> String {
-    let lines: Vec<&str> = finding.wrong.iter().take(5).map(String::as_str).collect();
+    let lines: Vec<String> = finding.wrong.iter().take(5).map(ToString::to_string).collect();
     lines.join("\n    ")
 }
 
 /// The rules that the scenario of a finding breaks, in the order of time.
 fn breaches(finding: &virtual_world::Finding) -> Vec<Breach> {
-    let scenario = Scenario::parse(&finding.scenario, "found.toml").unwrap();
+    let scenario = finding.draft.scenario().unwrap();
     let directory = tempfile::tempdir().unwrap();
     let options = RunOptions {
         seed: finding.seed,

@@ -63,8 +63,10 @@ pub(super) struct Membership {
     tick: usize,
 }
 
-/// The sweeps of all partitions are spread over a second.
-const TICKS_PER_SECOND: usize = 8;
+/// The sweeps of all partitions are spread over so many ticks, which together take [`SWEEP_INTERVAL`].
+const TICKS: usize = 8;
+/// Each partition is swept so often; as often as the lease if that is shorter, since what is overdue has to end within F.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Instance {
     /// How far back requests are kept for replay.
@@ -479,19 +481,19 @@ impl Instance {
     }
 
     fn tick_if_due(&mut self) {
-        let now = self.now;
+        let (now, interval) = (self.now, SWEEP_INTERVAL.min(self.config.lease));
         let Some(m) = self.membership_mut() else { return };
         if now < m.tick_at {
             return;
         }
-        m.tick_at = now + Duration::from_millis(1000 / TICKS_PER_SECOND as u64);
-        m.tick = (m.tick + 1) % TICKS_PER_SECOND;
+        m.tick_at = now + interval / TICKS as u32;
+        m.tick = (m.tick + 1) % TICKS;
         let tick = m.tick;
         if tick == 0 {
             self.take_assigned();
         }
         self.finish_refused_again();
-        for partition in Partition::all().filter(|p| p.index() % TICKS_PER_SECOND == tick) {
+        for partition in Partition::all().filter(|p| p.index() % TICKS == tick) {
             let Some(held) = self.held(partition) else {
                 continue;
             };

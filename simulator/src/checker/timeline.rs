@@ -130,6 +130,25 @@ impl Timeline {
             .any(|gap| gap.from <= to && from <= gap.to)
     }
 
+    /// True if one and the same instance was a member all the time between these.
+    pub fn somebody_stayed(&self, from: u64, to: u64) -> bool {
+        let mut spans = self.up.values().flatten();
+        spans.any(|span| span.from <= from && span.to >= to)
+    }
+
+    /// The time by which what ends at `deadline` must have ended: F later, or F after the last of the faults that follow
+    /// it; `None` if no instance stayed for as long before that, so that nobody can have ended it.
+    pub fn ended_by(&self, deadline: u64) -> Option<u64> {
+        let mut due = deadline.saturating_add(self.bound_us);
+        for harm in &self.harmed {
+            if *harm >= deadline && *harm <= due {
+                due = due.max(harm.saturating_add(self.bound_us));
+            }
+        }
+        self.somebody_stayed(due.saturating_sub(self.bound_us), due)
+            .then_some(due)
+    }
+
     /// The time by which a request published at `at` must have been answered by an ack or an err, or `None` if the
     /// history leaves room for it to have been dropped rightly: nobody who received it stayed, or faults followed each
     /// other for longer than a member remembers requests.

@@ -144,7 +144,7 @@ struct SearchArguments {
     /// Threads.
     #[arg(long, value_name = "J", default_value_t = 1)]
     jobs: usize,
-    /// Where the scenario that was found is written.
+    /// Where the scenario that was found, its diagram and the coverage are written.
     #[arg(long, value_name = "DIR", default_value = "reports")]
     out: PathBuf,
     #[command(flatten)]

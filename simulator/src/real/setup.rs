@@ -347,6 +347,8 @@ fn facts(world: &RunLoop, broker: &MessageBroker, floor: Option<Floor>, began: I
         broker_bytes_per_device: None,
         floor,
         warnings,
+        // Instances that ended by themselves are in the history, and counted from there.
+        defects: Vec::new(),
     }
 }
 

@@ -8,11 +8,15 @@ use super::failover::Recoveries;
 use super::latency::{self, RETRANSMISSION_US};
 use super::tally::Tally;
 use super::{
-    BrokerReport, ClusterReport, Cost, InstanceReport, Report, RunFacts, SCHEMA, SimulatorReport, Verdict,
+    BrokerReport, ClusterReport, Cost, Defects, InstanceReport, Report, RunFacts, SCHEMA, SimulatorReport,
+    Verdict,
 };
 use crate::checker::{Checker, Message, Rules, tell_stories};
 use crate::history::{Entry, HistoryError, HistoryReader};
 use crate::scenario::Scenario;
+
+/// Defects that are told in full.
+const SHOWN_DEFECTS: usize = 20;
 
 /// A report, and what it was made from that is no part of it.
 pub struct Judged {
@@ -45,11 +49,15 @@ pub fn judge(history: &Path, scenario: &Scenario, facts: &RunFacts) -> Result<Ju
     Ok(judged)
 }
 
-/// Judges a history that is on no disk. Its counter-examples have no stories.
-pub fn judge_entries(entries: impl Iterator<Item = Entry>, scenario: &Scenario) -> Report {
+/// Judges a history that is on no disk. `facts` are asked for at its end. Its counter-examples have no stories.
+pub fn judge_entries(
+    entries: impl Iterator<Item = Entry>,
+    scenario: &Scenario,
+    facts: impl FnOnce() -> RunFacts,
+) -> Report {
     let mut reading = Reading::new(scenario);
     entries.for_each(|entry| reading.observe(&entry));
-    reading.finish(scenario, &RunFacts::default()).report
+    reading.finish(scenario, &facts()).report
 }
 
 /// Everything that looks at the entries.
@@ -92,6 +100,7 @@ impl Reading {
         let throughput = self.tally.throughput(self.checker.tickets());
         let (judgement, tickets) = self.checker.finish();
         let counts = self.tally.tickets(&tickets, &judgement);
+        let exits = self.tally.take_warnings();
         let mut report = Report {
             schema: SCHEMA.into(),
             scenario: scenario.name.clone(),
@@ -104,18 +113,14 @@ impl Reading {
             interrupted: self.tally.interrupted,
             devices: self.tally.devices(scenario.devices.count),
             events: self.tally.events(&judgement),
+            defects: defects(&facts.defects, &exits),
             eras: self.tally.eras(),
             latency_ms: measured.figures(),
             failover_ms: self.recoveries.figures(),
             throughput,
             cost: cost(facts, self.tally.operations(&counts)),
             tickets: counts,
-            warnings: [
-                scenario.warnings.clone(),
-                facts.warnings.clone(),
-                self.tally.take_warnings(),
-            ]
-            .concat(),
+            warnings: [scenario.warnings.clone(), facts.warnings.clone(), exits.clone()].concat(),
             counter_examples: judgement.violations,
             ..Report::default()
         };
@@ -131,6 +136,15 @@ impl Reading {
             report,
             latency: measured.overall,
         }
+    }
+}
+
+/// What the world saw, or for a world that looks at nothing but its history, what that says.
+fn defects(seen: &[String], exits: &[String]) -> Defects {
+    let messages = if seen.is_empty() { exits } else { seen };
+    Defects {
+        count: messages.len() as u64,
+        messages: messages.iter().take(SHOWN_DEFECTS).cloned().collect(),
     }
 }
 

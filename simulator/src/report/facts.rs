@@ -26,6 +26,9 @@ pub struct RunFacts {
     pub floor: Option<Floor>,
     /// What a reader of the report should know: the load generator was late, a log has errors …
     pub warnings: Vec<String>,
+    /// What happened that no fault explains and that no rule about tickets or events is about: see [`super::Defects`].
+    #[serde(default)]
+    pub defects: Vec<String>,
 }
 
 /// The broker under the cluster.

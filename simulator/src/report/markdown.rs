@@ -13,6 +13,11 @@ pub fn markdown(report: &Report) -> String {
     text.push_str(&tickets(report));
     text.push_str(&times(report));
     text.push_str(&costs(report));
+    if !report.defects.messages.is_empty() {
+        text.push_str("\n## Defects\n\n");
+        let defects = report.defects.messages.iter();
+        defects.for_each(|defect| text.push_str(&format!("- {defect}\n")));
+    }
     if !report.warnings.is_empty() {
         text.push_str("\n## Warnings\n\n");
         report

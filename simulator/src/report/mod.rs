@@ -66,6 +66,9 @@ pub struct Report {
     pub tickets: Tickets,
     /// The registration events.
     pub events: Events,
+    /// What no fault explains.
+    #[serde(default)]
+    pub defects: Defects,
     /// The broker's memories.
     pub eras: Vec<Era>,
     /// Latencies of answered tickets.
@@ -182,6 +185,15 @@ pub struct Events {
     pub violations: u64,
     /// Events missed while the back end was disconnected.
     pub gaps: u64,
+}
+
+/// `defects`: an instance that ended by itself; in the virtual world also a script that the broker refused.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Defects {
+    /// How many.
+    pub count: u64,
+    /// The first of them, a sentence each.
+    pub messages: Vec<String>,
 }
 
 /// One of `eras`.

@@ -24,6 +24,10 @@ fn full() -> Report {
             pass: true,
         }],
         eras: vec![Era::default()],
+        defects: Defects {
+            count: 1,
+            messages: vec![String::new()],
+        },
         latency_ms: Latencies {
             steady: some.clone(),
             fault: some.clone(),

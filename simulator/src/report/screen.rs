@@ -57,6 +57,13 @@ pub fn screen(report: &Report, directory: &Path, style: Style) -> String {
             .iter()
             .map(|warning| style.paint("33", &format!("  warning    {warning}"))),
     );
+    lines.extend(
+        report
+            .defects
+            .messages
+            .iter()
+            .map(|defect| style.paint("1;31", &format!("  defect     {defect}"))),
+    );
     lines.extend(violations(report, style));
     lines.push(format!("\n  files      {}", directory.display()));
     lines.join("\n") + "\n"

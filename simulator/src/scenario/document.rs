@@ -49,6 +49,12 @@ pub struct TableEntry {
 }
 
 impl Table {
+    /// Without places.
+    pub fn plain(&self) -> toml::Table {
+        let plain = |entry: &TableEntry| (entry.key.clone(), entry.node.plain());
+        self.entries.iter().map(plain).collect()
+    }
+
     /// What `key` holds.
     pub fn get(&self, key: &str) -> Option<&Node> {
         self.entries
@@ -59,6 +65,17 @@ impl Table {
 }
 
 impl Node {
+    fn plain(&self) -> toml::Value {
+        match &self.value {
+            Value::Text(text) | Value::Moment(text) => text.clone().into(),
+            Value::Integer(number) => (*number).into(),
+            Value::Number(number) => (*number).into(),
+            Value::Flag(flag) => (*flag).into(),
+            Value::List(items) => items.iter().map(Node::plain).collect::<Vec<_>>().into(),
+            Value::Table(table) => table.plain().into(),
+        }
+    }
+
     /// What was found, for messages: `the number 5`.
     pub fn describe(&self) -> String {
         match &self.value {

@@ -368,6 +368,15 @@ impl Scenario {
         decode::scenario(&document)
     }
 
+    /// The file as a tree, with the `--set` options in it: for those who write another file like it.
+    pub fn tree(&self) -> toml::Table {
+        let document = document::Document::read(&self.text, &self.file, &self.overrides);
+        document
+            .expect("the scenario was read from this text")
+            .root
+            .plain()
+    }
+
     /// How long the balancer takes to see that an instance is gone.
     pub fn detection(&self) -> Duration {
         self.balancer.health.interval * self.balancer.health.failures

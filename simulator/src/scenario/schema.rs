@@ -389,6 +389,15 @@ pub const FAULT: &[Key] = &[
     ),
 ];
 
+/// Every `fault.do` that can be used.
+pub fn fault_names() -> &'static [&'static str] {
+    let names = FAULT.iter().find_map(|key| match &key.kind {
+        Kind::OneOf(names) if key.name == "do" => Some(names.now),
+        _ => None,
+    });
+    names.unwrap_or_default()
+}
+
 /// The JSON Schema (2020-12) of the scenario file.
 pub fn json_schema() -> Json {
     let mut schema = table_schema(SCENARIO, &["name", "question", "duration"]);

@@ -15,10 +15,13 @@ use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 use server::instance::{Config, Output};
 use server::partition::Partition;
+use server::store::Value;
 
 use super::message_broker::{Arrival, ConnectionId, MessageBroker};
 use super::process::Process;
 use super::queue::EventQueue;
+use super::trace::Lane;
+use super::watch::{Watching, tell};
 use crate::history::RegistrationChannel;
 use crate::scenario::{FaultAction, Scenario, instance_id};
 use crate::seed::{Purpose, generator};
@@ -91,6 +94,7 @@ pub struct Cluster {
     prefix: String,
     due: EventQueue<(usize, Due)>,
     events: VecDeque<ClusterEvent>,
+    watching: Watching,
     seeds: ChaCha8Rng,
     steps: ChaCha8Rng,
 }
@@ -117,9 +121,16 @@ impl Cluster {
             prefix,
             due: EventQueue::new(),
             events: VecDeque::new(),
+            watching: None,
             seeds: generator(seed, Purpose::Instances),
             steps: generator(seed, Purpose::Steps),
         })
+    }
+
+    /// From now on somebody looks at what happens inside.
+    pub fn watch(&mut self, watching: &Watching) {
+        self.watching.clone_from(watching);
+        self.broker.watch(watching.clone());
     }
 
     /// How many instances there are.
@@ -247,6 +258,7 @@ impl Cluster {
     fn deliver(&mut self, now: Time) {
         while let Some((connection, arrival)) = self.broker.poll_arrival() {
             if connection == self.listener {
+                self.show(now, Lane::BackEnd, &arrival);
                 self.hear(arrival);
                 continue;
             }
@@ -258,12 +270,26 @@ impl Cluster {
                 process.is_some_and(|it| it.command == Some(connection) || it.subscriber == Some(connection))
             });
             if let Some(owner) = owner {
+                self.show(now, Lane::Instance(owner), &arrival);
                 if let Some(process) = &mut self.slots[owner].process {
                     process.arrive(connection, arrival);
                 }
                 self.wake(now, owner);
             }
         }
+    }
+
+    fn show(&self, now: Time, to: Lane, arrival: &Arrival) {
+        tell(&self.watching, |watch| {
+            watch.trace(|trace| match arrival {
+                Arrival::Message(Push::Message { payload, .. }) => trace.arrives(now, to, payload),
+                Arrival::Reply(_, Ok(reply)) => {
+                    let texts = (0..).map_while(|n| reply.get(n)).filter_map(Value::text);
+                    trace.arrives(now, to, texts.collect::<Vec<_>>().join(" ").as_bytes());
+                }
+                _ => {}
+            });
+        });
     }
 
     /// The back end's side of its subscriptions.

@@ -17,6 +17,7 @@ use server::mutant::Planted;
 use server::store::{Call, Reply, Script, Value};
 
 use super::queue::EventQueue;
+use super::watch::{Watching, tell};
 
 /// Unix time at the origin of the virtual clock, in microseconds.
 pub const UNIX_ORIGIN_US: u64 = 1_795_000_000_000_000;
@@ -85,6 +86,7 @@ pub struct MessageBroker {
     /// Who asks for what no client of the cluster asks for.
     observer: ClientId,
     expire_at: Time,
+    watching: Watching,
     random: ChaCha8Rng,
 }
 
@@ -104,6 +106,7 @@ impl MessageBroker {
             arrivals: VecDeque::new(),
             next_connection: 1,
             expire_at: Time::ZERO,
+            watching: None,
             random,
         }
     }
@@ -144,6 +147,11 @@ impl MessageBroker {
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.closed = true;
         }
+    }
+
+    /// From now on somebody looks at what is executed here.
+    pub fn watch(&mut self, watching: Watching) {
+        self.watching = watching;
     }
 
     /// A field of a hash as it is now, for who looks at the cluster from outside.
@@ -291,6 +299,7 @@ impl MessageBroker {
         let mut words: Vec<&[u8]> = Vec::with_capacity(4 + call.args.len());
         words.extend([b"EVALSHA".as_slice(), hash.as_bytes(), b"1", call.key.as_bytes()]);
         words.extend(call.args.iter().map(Vec::as_slice));
+        tell(&self.watching, |watch| watch.called(now, call));
         let reply = match self.command(now, id, &words) {
             None => return,
             Some(broker::Reply::Error(text)) => {
@@ -298,18 +307,59 @@ impl MessageBroker {
             }
             Some(reply) => Reply::new(value(reply)).ok_or_else(|| "a reply without a status".to_owned()),
         };
+        tell(&self.watching, |watch| watch.answered(now, call, &reply));
+        self.look_at_journal(now, &call.key);
         self.send_back(now, id, Arrival::Reply(call.id, reply));
+    }
+
+    /// How a watched ticket stands after a script of its partition.
+    fn look_at_journal(&mut self, now: Time, partition_key: &str) {
+        let Some(watch) = self.watching.clone() else {
+            return;
+        };
+        let key = watch
+            .borrow()
+            .trace
+            .as_ref()
+            .and_then(|trace| trace.journal_key(partition_key));
+        if let Some(key) = key {
+            let [state, holder, token] = ["st", "h", "tk"].map(|field| self.look_up(now, &key, field));
+            watch
+                .borrow_mut()
+                .trace(|trace| trace.journal(now, state, holder, token));
+        }
+    }
+
+    /// What was published, once however many hear it.
+    fn show(&self, now: Time, pushes: &[(ClientId, Push)]) {
+        let Some(watch) = &self.watching else { return };
+        let mut before = None;
+        for (channel, payload) in pushes.iter().filter_map(|(_, push)| message(push)) {
+            if before.replace((channel, payload)) != Some((channel, payload)) {
+                watch.borrow_mut().published(now, channel, payload);
+            }
+        }
     }
 
     fn command(&mut self, now: Time, id: ConnectionId, words: &[&[u8]]) -> Option<broker::Reply> {
         let client = self.connections.get(&id)?.client?;
         let reply = self.keyspace.execute(unix_us(now), client, words);
-        for (client, push) in self.keyspace.take_pushes() {
+        let pushes = self.keyspace.take_pushes();
+        self.show(now, &pushes);
+        for (client, push) in pushes {
             if let Some(&subscriber) = self.subscribers.get(&client) {
                 self.send_back(now, subscriber, Arrival::Message(push));
             }
         }
         Some(reply)
+    }
+}
+
+/// The channel and the payload of a push that is a message on a channel.
+fn message(push: &Push) -> Option<(&[u8], &[u8])> {
+    match push {
+        Push::Message { channel, payload } => Some((channel.as_ref(), payload.as_ref())),
+        Push::PatternMessage { .. } => None,
     }
 }
 

@@ -5,14 +5,19 @@
 //! has the instances ([`process`]) and their broker ([`message_broker`]), and every delay is drawn from the seed.
 
 mod cluster;
+mod diagram;
 mod message_broker;
 mod process;
 mod queue;
-mod schedule;
 mod search;
+mod trace;
+mod watch;
 mod world;
 
-pub use search::{Finding, SearchOptions, Tried, search};
+pub use search::{
+    Coverage, Draft, Finding, SearchOptions, ShrinkOptions, Shrunk, Tried, Wrong, draw_diagram, search,
+    shrink,
+};
 
 use crate::history::{Header, HistoryWriter};
 use crate::progress::Progress;
@@ -48,6 +53,7 @@ pub fn run(scenario: &Scenario, options: &RunOptions) -> Result<Outcome, Environ
             version: env!("CARGO_PKG_VERSION").to_owned(),
         },
         warnings: world.warnings(),
+        defects: world.defects().to_vec(),
         ..RunFacts::default()
     };
     Ok(Outcome {

@@ -13,12 +13,14 @@ use rand::rngs::ChaCha8Rng;
 
 use super::cluster::{Cluster, ClusterEvent};
 use super::message_broker::UNIX_ORIGIN_US;
+use super::trace::{Fate, Trace};
+use super::watch::{Watching, tell};
 use crate::backend::BackEnd;
 use crate::balancer::Balancer;
 use crate::fleet::{Fleet, FleetConfig, MAX_DEVICES};
 use crate::history::{Entry, Event};
 use crate::load::{Load, LoadOptions};
-use crate::network::{Impairment, Network};
+use crate::network::{Impairment, Network, NetworkStats};
 use crate::progress::Progress;
 use crate::run::EnvironmentError;
 use crate::scenario::{Fault, FaultAction, Scenario};
@@ -33,6 +35,8 @@ const LINGER: Duration = Duration::from_millis(500);
 const MAX_IN_FLIGHT: usize = 1_000_000;
 /// Checked before a run.
 const EVERY_DEVICE_HAS_AN_ADDRESS: &str = "the fleet is no larger than its address range";
+/// Defects that are kept; what is wrong more often is wrong in the same way.
+const MAX_DEFECTS: usize = 100;
 /// The port of all devices.
 const DEVICE_PORT: u16 = 5683;
 /// Where the balancer's health pings come from.
@@ -70,6 +74,7 @@ pub struct World {
     entries: VecDeque<Entry>,
     warnings: Vec<String>,
     defects: Vec<String>,
+    watching: Watching,
     progress: Progress,
 }
 
@@ -109,11 +114,20 @@ impl World {
             entries: VecDeque::new(),
             warnings: Vec::new(),
             defects: Vec::new(),
+            watching: None,
             progress,
             cluster,
         };
         world.start_cluster()?;
         Ok(world)
+    }
+
+    /// From now on somebody looks at what happens inside.
+    pub fn watch(&mut self, watching: Watching) {
+        let origin = self.origin;
+        tell(&watching, |watch| watch.trace(|trace| trace.origin = origin));
+        self.cluster.watch(&watching);
+        self.watching = watching;
     }
 
     /// Goes on to the next moment at which something happens; false when the run is over.
@@ -214,6 +228,10 @@ impl World {
         self.entries.push_back(Entry { at_us, event });
     }
 
+    fn trace(&self, see: impl FnOnce(&mut Trace)) {
+        tell(&self.watching, |watch| watch.trace(see));
+    }
+
     fn cluster_now(&self) -> Time {
         self.now + self.origin
     }
@@ -258,17 +276,18 @@ impl World {
         let now = self.now;
         while let Some(InTransit { device, datagram }) = self.downlink.poll(now) {
             if let Some(device) = self.fleet.device_at(device) {
+                self.trace(|trace| trace.down(now, None, Some(device), &datagram, None));
                 self.fleet.handle_datagram(now, device, &datagram);
             }
         }
         while let Some((device, datagram)) = self.fleet.poll_transmit() {
-            let device = self.fleet.address(device).expect(EVERY_DEVICE_HAS_AN_ADDRESS);
-            self.uplink.send(now, InTransit { device, datagram });
+            self.send_from_device(device, datagram);
         }
         let cluster_now = self.cluster_now();
         while let Some(InTransit { device, datagram }) = self.uplink.poll(now) {
             let source = SocketAddrV4::new(device, DEVICE_PORT);
             let instance = self.balancer.route(now, source);
+            self.trace(|trace| trace.up(now, self.fleet.device_at(device), Some(instance), &datagram, None));
             self.cluster
                 .send_datagram(cluster_now, instance, source, datagram);
         }
@@ -294,10 +313,9 @@ impl World {
             ClusterEvent::Datagram { instance, to, data } if to == BALANCER => {
                 self.balancer.handle_datagram(instance, &data);
             }
-            ClusterEvent::Datagram { to, data, .. } => {
+            ClusterEvent::Datagram { instance, to, data } => {
                 if to.port() == DEVICE_PORT {
-                    let (device, datagram) = (*to.ip(), data);
-                    self.downlink.send(self.now, InTransit { device, datagram });
+                    self.send_to_device(instance, *to.ip(), data);
                 }
             }
             ClusterEvent::Response(message) => {
@@ -337,6 +355,28 @@ impl World {
         }
     }
 
+    fn send_from_device(&mut self, number: u32, datagram: Vec<u8>) {
+        let device = self.fleet.address(number).expect(EVERY_DEVICE_HAS_AN_ADDRESS);
+        let (now, before) = (self.now, self.uplink.stats());
+        let copy = self.watching.is_some().then(|| datagram.clone());
+        self.uplink.send(now, InTransit { device, datagram });
+        if let Some(datagram) = copy {
+            let fate = fate(before, self.uplink.stats());
+            self.trace(|trace| trace.up(now, Some(number), None, &datagram, Some(fate)));
+        }
+    }
+
+    fn send_to_device(&mut self, instance: usize, device: Ipv4Addr, datagram: Vec<u8>) {
+        let (now, before) = (self.now, self.downlink.stats());
+        let copy = self.watching.is_some().then(|| datagram.clone());
+        self.downlink.send(now, InTransit { device, datagram });
+        if let Some(datagram) = copy {
+            let fate = fate(before, self.downlink.stats());
+            let device = self.fleet.device_at(device);
+            self.trace(|trace| trace.down(now, Some(instance), device, &datagram, Some(fate)));
+        }
+    }
+
     fn flush_back_end(&mut self) {
         while let Some(event) = self.back_end.poll_event() {
             self.record(event);
@@ -348,6 +388,7 @@ impl World {
         self.flush_back_end();
         let now = self.cluster_now();
         while let Some(publication) = self.back_end.poll_publication() {
+            self.trace(|trace| trace.publishes(self.now, &publication.payload));
             self.cluster.publish(now, publication.payload);
         }
         while let Some(event) = self.fleet.poll_event() {
@@ -361,8 +402,10 @@ impl World {
     }
 
     fn note_defect(&mut self, message: String) {
-        self.defects.push(message.clone());
-        self.warn(message);
+        if self.defects.len() < MAX_DEFECTS {
+            self.progress.note(&message);
+            self.defects.push(message);
+        }
     }
 
     fn warn(&mut self, message: String) {
@@ -494,6 +537,7 @@ impl World {
             .map(|&index| self.cluster.id(index).to_owned())
             .collect();
         let action = fault.action.as_str().to_owned();
+        self.trace(|trace| trace.fault(self.now, hit, &action));
         let seconds = seconds(self.now);
         let devices = affected.len();
         self.progress.note(&format!(
@@ -522,6 +566,17 @@ impl World {
                 counts.failed
             )
         });
+    }
+}
+
+/// What a network did to the one datagram that it took between two counts.
+fn fate(before: NetworkStats, after: NetworkStats) -> Fate {
+    if after.lost > before.lost || after.overflowed > before.overflowed {
+        Fate::Lost
+    } else if after.duplicated > before.duplicated {
+        Fate::Doubled
+    } else {
+        Fate::Carried
     }
 }
 

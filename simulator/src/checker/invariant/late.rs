@@ -1,5 +1,5 @@
 //! A request ends within its timeout and F (rule 1), counted from the last publication before the cluster first spoke
-//! of it: the arrival cannot be later than that one's.
+//! of it: the arrival cannot be later than that one's. Faults that follow the timeout may delay it by F each.
 
 use super::Invariant;
 use crate::checker::book::Book;
@@ -21,9 +21,9 @@ impl Invariant for Late {
         let Some(arrived) = ticket.arrived_by_us else {
             return;
         };
-        let due = arrived
-            .saturating_add(ticket.timeout_us)
-            .saturating_add(book.rules.bound_us);
+        let Some(due) = book.timeline.ended_by(arrived.saturating_add(ticket.timeout_us)) else {
+            return; // nobody was there who could have ended it
+        };
         if entry.at_us > due && !ticket.ended() && !ticket.crossed_eras {
             found.about(Breach::Late, entry.at_us, book, ticket, || {
                 let after = (entry.at_us - due) as f64 / 1e6;

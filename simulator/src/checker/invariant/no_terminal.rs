@@ -18,7 +18,12 @@ impl Invariant for NoTerminal {
             let due = arrived
                 .saturating_add(ticket.timeout_us)
                 .saturating_add(book.rules.bound_us);
+            // If the whole cluster is gone, what is stored waits for an instance that ends it.
+            let somebody = book
+                .timeline
+                .somebody_stayed(end.saturating_sub(book.rules.bound_us), end);
             if book.timeline.may_have_missed(ticket.first_sent_us, end)
+                || !somebody
                 || (end < due && !book.timeline.drained())
             {
                 found.judgement.open += 1;

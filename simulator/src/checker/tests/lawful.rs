@@ -135,3 +135,17 @@ fn a_device_that_rebooted_may_execute_a_copy_of_the_same_message() {
         .rebooted(103);
     assert_lawful(&story.ran(2100, "t1", 7).says(3000, "t1", err, "A#1").judged());
 }
+
+#[test]
+fn a_stored_request_waits_for_somebody_who_can_end_it() {
+    let err = r#""err":{"errorMessage":"no answer","code":"TIMEOUT","sent":true}"#;
+    let story = || {
+        let story = Story::begin().read(100, "t1").ack(101, "t1", "A#1");
+        story.kill(200, "A").kill(300, "B")
+    };
+    let judgement = story().judged();
+    assert_eq!((judgement.count(Breach::NoTerminal), judgement.open), (0, 1));
+    // Both are gone when the request times out at 10.1 s; the one who comes back ends it.
+    let late = story().ready(14_000, "A").says(14_500, "t1", err, "A#2").judged();
+    assert_eq!(late.count(Breach::Late), 0);
+}

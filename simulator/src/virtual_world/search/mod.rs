@@ -3,16 +3,25 @@
 //! In: a scenario and how long to try. Out: the first finding, as a scenario file that fails in the same way, or none.
 //! Seeds are independent of each other, so several threads can try; each world still has a thread to itself.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::schedule::draw;
-use super::world::World;
-use crate::progress::Progress;
-use crate::report::judge_entries;
+mod coverage;
+mod draft;
+mod schedule;
+mod shrink;
+mod trial;
+
+pub use coverage::Coverage;
+pub use draft::Draft;
+pub use shrink::{ShrinkOptions, Shrunk, shrink};
+pub use trial::{Wrong, draw as draw_diagram};
+
+use schedule::draw;
+use trial::Trial;
+
 use crate::run::EnvironmentError;
 use crate::scenario::Scenario;
 
@@ -37,26 +46,28 @@ pub struct SearchOptions {
 pub struct Finding {
     /// The seed that drew it.
     pub seed: u64,
-    /// The scenario file.
-    pub scenario: String,
-    /// What is wrong, a line each.
-    pub wrong: Vec<String>,
+    /// The scenario.
+    pub draft: Draft,
+    /// What is wrong.
+    pub wrong: Vec<Wrong>,
 }
 
 /// How far a search came.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Tried {
     /// Seeds.
     pub seeds: u64,
     /// Virtual time in all of them.
     pub time: Duration,
+    /// What was reached in all of them.
+    pub coverage: Coverage,
 }
 
 /// Tries seeds until one fails, all are tried, or the time is over. `tell` hears now and then how far it is.
 pub fn search(
     base: &Scenario,
     options: SearchOptions,
-    tell: impl Fn(Tried) + Sync,
+    tell: impl Fn(&Tried) + Sync,
 ) -> Result<(Tried, Option<Finding>), EnvironmentError> {
     let began = Instant::now();
     let next = AtomicU64::new(0);
@@ -72,9 +83,10 @@ pub fn search(
             let Ok(mut shared) = shared.lock() else { return };
             let (tried, finding, failed, told) = &mut *shared;
             match result {
-                Ok((time, found)) => {
+                Ok((trial, found)) => {
                     tried.seeds += 1;
-                    tried.time += time;
+                    tried.time += trial.time;
+                    tried.coverage.add(&trial.coverage);
                     over.fetch_or(found.is_some(), Ordering::Relaxed);
                     // Of two that were found at the same time the lower one counts.
                     if let Some(found) = found
@@ -90,7 +102,7 @@ pub fn search(
             }
             if told.elapsed() >= PACE {
                 *told = Instant::now();
-                tell(*tried);
+                tell(tried);
             }
         }
     };
@@ -105,51 +117,18 @@ pub fn search(
     failed.map_or(Ok((tried, finding)), Err)
 }
 
-/// Runs one seed: how long it took in virtual time, and what was wrong.
-fn try_seed(base: &Scenario, seed: u64) -> Result<(Duration, Option<Finding>), EnvironmentError> {
-    let text = draw(base, seed);
-    let scenario = Scenario::parse(&text, "drawn.toml")
-        .map_err(|error| EnvironmentError::new(format!("seed {seed} drew no valid scenario: {error}")))?;
-    let outcome = catch_unwind(AssertUnwindSafe(|| run_and_judge(&scenario)));
-    let (time, wrong) = match outcome {
-        Ok(judged) => judged?,
-        Err(_) => (Duration::ZERO, vec!["the program panicked".to_owned()]),
-    };
-    let found = (!wrong.is_empty()).then_some(Finding {
+/// Runs one seed.
+fn try_seed(base: &Scenario, seed: u64) -> Result<(Trial, Option<Finding>), EnvironmentError> {
+    let draft = draw(base, seed);
+    let text = draft.render();
+    let scenario = Scenario::parse(&text, "drawn.toml").map_err(|error| {
+        EnvironmentError::new(format!("seed {seed} drew no valid scenario: {error}\n{text}"))
+    })?;
+    let trial = trial::run(&scenario)?;
+    let found = (!trial.wrong.is_empty()).then_some(Finding {
         seed,
-        scenario: text,
-        wrong,
+        draft,
+        wrong: trial.wrong.clone(),
     });
-    Ok((time, found))
-}
-
-fn run_and_judge(scenario: &Scenario) -> Result<(Duration, Vec<String>), EnvironmentError> {
-    let mut world = World::new(scenario, scenario.seed, Progress::new(true, scenario.duration))?;
-    let mut time = Duration::ZERO;
-    let mut goes_on = true;
-    let entries = std::iter::from_fn(|| {
-        loop {
-            if let Some(entry) = world.poll_entry() {
-                time = Duration::from_micros(entry.at_us);
-                return Some(entry);
-            }
-            if !goes_on {
-                return None;
-            }
-            goes_on = world.step();
-        }
-    });
-    let report = judge_entries(entries, scenario);
-    let violations = report.counter_examples.iter().map(|violation| {
-        let seconds = violation.at_us as f64 / 1e6;
-        format!(
-            "{seconds:.3} s  {}  {} {}: {}",
-            violation.breach.as_str(),
-            violation.ep,
-            violation.ticket,
-            violation.explanation
-        )
-    });
-    let wrong = violations.chain(world.defects().iter().cloned()).collect();
-    Ok((time, wrong))
+    Ok((trial, found))
 }

@@ -1,0 +1,199 @@
+//! What a search reached over all its seeds: faults, the outcomes of scripts and what they did, how tickets failed.
+//!
+//! What is known to be possible and was never reached is listed too: it says something about the search.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde_json::{Value as Json, json};
+use server::store::Script;
+
+use crate::history::{Entry, Event};
+use crate::scenario::schema::fault_names;
+use crate::virtual_world::watch::{EFFECTS, Watch, statuses};
+
+type Counts<K> = BTreeMap<K, u64>;
+
+/// Counts over any number of seeds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Coverage {
+    /// Faults that had an effect, by what they do.
+    pub faults: Counts<String>,
+    /// Statuses, by script.
+    pub statuses: Counts<(usize, &'static str)>,
+    /// What scripts published or ordered, by script.
+    pub effects: Counts<(usize, &'static str)>,
+    /// What instances and devices went through.
+    pub transitions: Counts<&'static str>,
+}
+
+/// Transitions of instances and devices that the history shows.
+const TRANSITIONS: [&str; 9] = [
+    "device registered",
+    "device registered again",
+    "device updated",
+    "device lost its registration",
+    "device was refused",
+    "instance joined",
+    "instance ended as asked",
+    "instance taken out by the balancer",
+    "request repeated",
+];
+
+fn transition(event: &Event) -> Option<&'static str> {
+    Some(match event {
+        Event::DeviceRegistered { again: false, .. } => "device registered",
+        Event::DeviceRegistered { again: true, .. } => "device registered again",
+        Event::DeviceUpdated { .. } => "device updated",
+        Event::DeviceLostRegistration { .. } => "device lost its registration",
+        Event::DeviceRefused { .. } => "device was refused",
+        Event::InstanceReady { .. } => "instance joined",
+        Event::InstanceExited { expected: true, .. } => "instance ended as asked",
+        Event::Health { healthy: false, .. } => "instance taken out by the balancer",
+        Event::Sent { attempt: 2.., .. } => "request repeated",
+        _ => return None,
+    })
+}
+
+impl Coverage {
+    /// Takes an entry of a history.
+    pub fn observe(&mut self, entry: &Entry) {
+        if let Event::Fault { action, .. } = &entry.event {
+            match self.faults.get_mut(action) {
+                Some(count) => *count += 1,
+                None => drop(self.faults.insert(action.clone(), 1)),
+            }
+        }
+        if let Some(transition) = transition(&entry.event) {
+            *self.transitions.entry(transition).or_default() += 1;
+        }
+    }
+
+    /// Takes what was seen inside.
+    pub fn add_watch(&mut self, watch: &Watch) {
+        add(&mut self.statuses, &watch.statuses);
+        add(&mut self.effects, &watch.effects);
+    }
+
+    /// Adds another's counts.
+    pub fn add(&mut self, other: &Coverage) {
+        add(&mut self.faults, &other.faults);
+        add(&mut self.statuses, &other.statuses);
+        add(&mut self.effects, &other.effects);
+        add(&mut self.transitions, &other.transitions);
+    }
+
+    /// All that is known, with 0 for what was never reached: a heading and its lines each.
+    fn lines(&self) -> Vec<(String, Vec<(String, u64)>)> {
+        let count = |name: &str| self.faults.get(name).copied().unwrap_or(0);
+        let faults = fault_names().iter().map(|name| ((*name).to_owned(), count(name)));
+        let mut all = vec![("faults".to_owned(), faults.collect())];
+        for script in Script::ALL {
+            let known = statuses(script)
+                .iter()
+                .copied()
+                .chain(effects_of(script).iter().copied());
+            let of_script = |counts: &Counts<(usize, &'static str)>| {
+                let own = counts.keys().filter(|(index, _)| *index == script.index());
+                own.map(|(_, name)| *name).collect::<Vec<_>>()
+            };
+            let mut names: Vec<&'static str> = known.collect();
+            for seen in of_script(&self.statuses)
+                .into_iter()
+                .chain(of_script(&self.effects))
+            {
+                if !names.contains(&seen) {
+                    names.push(seen);
+                }
+            }
+            let count = |name| {
+                let key = (script.index(), name);
+                let counts = [self.statuses.get(&key), self.effects.get(&key)];
+                counts.into_iter().flatten().sum()
+            };
+            let lines = names.into_iter().map(|name| (name.to_owned(), count(name)));
+            all.push((format!("{script:?}").to_lowercase(), lines.collect()));
+        }
+        let count = |name: &str| self.transitions.get(name).copied().unwrap_or(0);
+        let transitions = TRANSITIONS.iter().map(|name| ((*name).to_owned(), count(name)));
+        all.push(("devices and instances".to_owned(), transitions.collect()));
+        all
+    }
+
+    /// What is possible and was never reached, `script: what`.
+    pub fn never(&self) -> Vec<String> {
+        let lines = self.lines().into_iter();
+        let never = lines.flat_map(|(heading, lines)| {
+            let zero = lines.into_iter().filter(|(_, count)| *count == 0);
+            zero.map(move |(name, _)| format!("{heading}: {name}"))
+        });
+        never.collect()
+    }
+
+    /// A line for each script.
+    pub fn table(&self) -> String {
+        let mut text = String::from("reached\n");
+        for (heading, lines) in self.lines() {
+            let reached = lines.iter().filter(|(_, count)| *count > 0);
+            let reached: Vec<String> = reached.map(|(name, count)| format!("{name} {count}")).collect();
+            let _ = writeln!(text, "  {heading:<22} {}", reached.join(" · "));
+        }
+        let never = self.never();
+        if !never.is_empty() {
+            let _ = writeln!(text, "never reached\n  {}", never.join("\n  "));
+        }
+        text
+    }
+
+    /// For programs.
+    pub fn to_json(&self) -> Json {
+        let lines = self.lines().into_iter().map(|(heading, lines)| {
+            let counts: serde_json::Map<String, Json> = lines
+                .into_iter()
+                .map(|(name, count)| (name, json!(count)))
+                .collect();
+            (heading, Json::Object(counts))
+        });
+        json!({"reached": lines.collect::<serde_json::Map<_, _>>(), "never": self.never()})
+    }
+}
+
+fn effects_of(script: Script) -> &'static [&'static str] {
+    EFFECTS
+        .iter()
+        .find(|(of, _)| *of == script)
+        .map_or(&[], |(_, effects)| effects)
+}
+
+fn add<K: Ord + Clone>(to: &mut Counts<K>, from: &Counts<K>) {
+    from.iter()
+        .for_each(|(key, count)| *to.entry(key.clone()).or_default() += count);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::virtual_world::watch::REFUSED;
+
+    #[test]
+    fn what_was_never_reached_is_listed_and_what_was_is_counted() {
+        let mut coverage = Coverage::default();
+        assert!(coverage.never().contains(&"accept: REFUSED".to_owned()));
+        let mut watch = Watch::default();
+        watch.statuses.insert((Script::Accept.index(), "REFUSED"), 2);
+        watch.statuses.insert((Script::Accept.index(), REFUSED), 1);
+        coverage.add_watch(&watch);
+        coverage.add(&coverage.clone());
+        assert!(!coverage.never().contains(&"accept: REFUSED".to_owned()));
+        let json = coverage.to_json();
+        assert_eq!(
+            (
+                &json["reached"]["accept"]["REFUSED"],
+                &json["reached"]["accept"][REFUSED]
+            ),
+            (&json!(4), &json!(2))
+        );
+        assert_eq!(json["reached"]["faults"]["kill"], 0);
+        assert!(coverage.table().contains("REFUSED 4"));
+    }
+}

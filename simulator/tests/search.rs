@@ -1,0 +1,96 @@
+//! The search as a whole: what it tries, what it finds in a cluster that is wrong, and how small it makes it.
+
+// Helpers of tests, though clippy does not see it.
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+
+use simulator::report::{Report, Verdict, judge};
+use simulator::run::RunOptions;
+use simulator::scenario::{RedisChoice, Scenario};
+use simulator::virtual_world::{self, SearchOptions, ShrinkOptions, draw_diagram, search, shrink};
+
+fn scenario(name: &str, overrides: &[&str]) -> Scenario {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../scenarios/{name}.toml"));
+    let text = std::fs::read_to_string(path).unwrap();
+    let overrides: Vec<String> = overrides.iter().map(|option| option.to_string()).collect();
+    Scenario::parse_with(&text, name, &overrides).unwrap()
+}
+
+/// What the judge says of a run of a file.
+fn run(text: &str) -> Report {
+    let scenario = Scenario::parse(text, "found.toml").unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let options = RunOptions {
+        seed: scenario.seed,
+        redis: RedisChoice::Embedded,
+        out: directory.path().to_owned(),
+        quiet: true,
+    };
+    let outcome = virtual_world::run(&scenario, &options).unwrap();
+    judge(&outcome.history, &scenario, &outcome.facts).unwrap().report
+}
+
+#[test]
+fn a_search_tries_every_seed_once_and_each_for_the_same_virtual_time_on_any_number_of_threads() {
+    let base = scenario("failover", &[]);
+    let options = |jobs| SearchOptions {
+        first: 1,
+        seeds: 3,
+        limit: None,
+        jobs,
+    };
+    let (alone, nothing) = search(&base, options(1), |_| ()).unwrap();
+    assert!(nothing.is_none(), "{nothing:?}");
+    assert_eq!(alone.seeds, 3);
+    let (together, _) = search(&base, options(2), |_| ()).unwrap();
+    assert_eq!((together.seeds, together.time), (3, alone.time));
+}
+
+#[test]
+fn a_search_finds_a_cluster_that_forgets_outcomes_and_its_scenario_fails_again() {
+    // After a takeover the requests of the last seconds are replayed; only remembered outcomes keep them from a second one.
+    let base = scenario(
+        "failover",
+        &[r#"cluster.arguments=["--ticket-retention", "1ms"]"#],
+    );
+    let options = SearchOptions {
+        first: 1,
+        seeds: 30,
+        limit: None,
+        jobs: 1,
+    };
+    let (_, found) = search(&base, options, |_| ()).unwrap();
+    let found = found.expect("one of thirty schedules shows it");
+    let kind = found.wrong[0].kind.clone();
+    let fails = |text: &str| {
+        let report = run(text);
+        let mut breaches = report.counter_examples.iter().map(|example| example.breach);
+        report.verdict == Verdict::Fail && breaches.any(|breach| breach.as_str() == kind)
+    };
+    assert!(fails(&found.draft.render()));
+
+    let options = ShrinkOptions {
+        runs: 120,
+        ..ShrinkOptions::default()
+    };
+    let shrunk = shrink(found.draft, found.wrong, options);
+    assert_eq!(shrunk.wrong[0].kind.as_str(), kind);
+    let small = shrunk.draft.scenario().unwrap();
+    assert!(
+        small.fault.len() <= 2 && small.devices.count <= 3,
+        "{}",
+        shrunk.draft.render()
+    );
+    assert!(fails(&shrunk.draft.render()));
+    let diagram = draw_diagram(&small, &shrunk.wrong[0]).unwrap();
+    for part in [
+        "publishes ",
+        "accept",
+        "the ticket is ",
+        "CON POST",
+        "LESHAN_RESP",
+    ] {
+        assert!(diagram.contains(part), "{part}: {diagram}");
+    }
+}
