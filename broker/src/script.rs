@@ -3,7 +3,7 @@
 //! In: a script with its keys and arguments, at a time. Out: the reply. The commands it calls work on the same state
 //! as everybody's; their clock stands still while it runs. A script that fails is not rolled back, as in Redis.
 
-mod convert;
+mod bridge;
 mod host;
 mod shebang;
 
@@ -12,11 +12,12 @@ use std::fmt;
 use std::rc::Rc;
 
 use mlua::chunk::ChunkMode;
-use mlua::{Function, Lua, LuaOptions, StdLib, Table, Value};
+use mlua::{Function, Lua, LuaOptions, StdLib, Table};
 use rustc_hash::FxHashMap;
 
 pub(crate) use shebang::Shebang;
 
+use self::bridge::{Bridge, Outcome};
 use crate::reply::Reply;
 use crate::state::State;
 
@@ -71,11 +72,14 @@ type RandomState = Rc<Cell<u64>>;
 pub(crate) struct ScriptEngine {
     lua: Lua,
     environment: Table,
-    run: Function,
+    globals: Table,
+    describe: Function,
     compiled: FxHashMap<Sha, Function>,
     budget: Rc<Budget>,
     random: RandomState,
     max_memory: usize,
+    /// Below `lua`, because it must go after it.
+    bridge: Rc<Bridge>,
 }
 
 impl fmt::Debug for ScriptEngine {
@@ -96,17 +100,22 @@ impl ScriptEngine {
         let budget = Rc::new(Budget::default());
         host::limit_instructions(&lua, &budget)?;
         let random = RandomState::default();
-        let functions = host::functions(&lua, state, &budget, &random)?;
+        let bridge = Bridge::new(state);
+        // SAFETY: the interpreter and the bridge are fields of one struct, which drops the interpreter first.
+        let calls = unsafe { bridge.functions(&lua)? };
+        let functions = host::functions(&lua, calls, &budget, &random)?;
         let sandbox = lua.load(include_str!("script/sandbox.lua")).set_name("@sandbox");
-        let (environment, run) = sandbox.call(functions)?;
+        let (environment, globals, describe) = sandbox.call(functions)?;
         Ok(ScriptEngine {
             lua,
             environment,
-            run,
+            globals,
+            describe,
             compiled: FxHashMap::default(),
             budget,
             random,
             max_memory,
+            bridge,
         })
     }
 
@@ -147,16 +156,19 @@ impl ScriptEngine {
         self.budget.left.set(instructions);
         self.budget.exhausted.set(false);
         self.random.set(host::SEED);
-        let result = self.call(sha, keys, arguments);
-        let reply = match &result {
+        let parts = (&self.globals, &self.describe, &self.compiled[&sha]);
+        let reply = match self.bridge.run(&self.lua, parts, keys, arguments) {
             _ if self.budget.exhausted.get() => Reply::error(format!(
                 "ERR Error running script {sha}: it was stopped after {instructions} instructions"
             )),
-            Ok((true, value)) => convert::to_reply(value),
-            Ok((false, reason)) => failure(sha, reason),
+            Ok(Outcome::Returned(reply)) => reply,
+            Ok(Outcome::Failed { text, line }) => failure(sha, text, line),
+            Ok(Outcome::Stopped(reason)) => {
+                let reason = String::from_utf8_lossy(&reason);
+                Reply::error(format!("ERR Error running script {sha}, {reason}"))
+            }
             Err(error) => Reply::error(format!("ERR Error running script {sha}: {error}")),
         };
-        drop(result);
         self.collect_garbage();
         reply
     }
@@ -169,35 +181,11 @@ impl ScriptEngine {
             tracing::warn!(%error, "the memory of a script could not be freed");
         }
     }
-
-    fn call(&self, sha: Sha, keys: &[&[u8]], arguments: &[&[u8]]) -> mlua::Result<(bool, Value)> {
-        let unlimited = host::Unlimited::begin(&self.lua)?;
-        let strings = |items: &[&[u8]]| {
-            let table = self.lua.create_table_with_capacity(items.len(), 0)?;
-            for (index, item) in items.iter().enumerate() {
-                table.raw_set(index + 1, self.lua.create_string(item)?)?;
-            }
-            Ok::<_, mlua::Error>(table)
-        };
-        let script = &self.compiled[&sha];
-        let (keys, arguments) = (strings(keys)?, strings(arguments)?);
-        drop(unlimited);
-        self.run.call((script, keys, arguments))
-    }
 }
 
 /// The error reply of a script that failed, in Redis' form.
-fn failure(sha: Sha, reason: &Value) -> Reply {
-    let Value::Table(reason) = reason else {
-        let reason = reason.to_string().unwrap_or_default();
-        return Reply::error(format!("ERR Error running script {sha}, {reason}"));
-    };
-    let text = match reason.raw_get::<Value>("err") {
-        Ok(Value::String(text)) => text.as_bytes().to_vec(),
-        _ => b"ERR unknown error".to_vec(),
-    };
-    let mut text = text;
-    if let Ok(Some(line)) = reason.raw_get::<Option<i64>>("line") {
+fn failure(sha: Sha, mut text: Vec<u8>, line: Option<i64>) -> Reply {
+    if let Some(line) = line {
         text.extend_from_slice(format!(" script: {sha}, on @user_script:{line}.").as_bytes());
     }
     Reply::error(text)

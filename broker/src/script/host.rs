@@ -1,17 +1,14 @@
-//! The functions that the sandbox gets from Rust: calling commands, SHA-1, random numbers, the current line, and the
-//! limit on instructions.
+//! The functions that the sandbox gets from Rust, beside those of `bridge`: SHA-1, random numbers, the current line, the
+//! limit on instructions; and what `redis.call` may do.
 
-use std::cell::RefCell;
-use std::ops::Deref;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use mlua::{BorrowedBytes, HookTriggers, Lua, LuaString, MultiValue, Result, Table, Value, VmState};
+use mlua::{Function, HookTriggers, Lua, LuaString, MultiValue, Result, Table, Value, VmState};
 use thiserror::Error;
 
-use super::{Budget, RandomState, convert};
+use super::{Budget, RandomState};
 use crate::command::{Action, GROWS, NO_SCRIPT, PUBLISHES, Spec, WRITE};
-use crate::number::format_float;
 use crate::reply::Reply;
 use crate::state::{Context, State};
 
@@ -45,21 +42,13 @@ pub(super) fn limit_instructions(lua: &Lua, budget: &Rc<Budget>) -> Result<()> {
 
 pub(super) fn functions(
     lua: &Lua,
-    state: &Rc<RefCell<State>>,
+    [call, pcall]: [Function; 2],
     budget: &Rc<Budget>,
     random: &RandomState,
 ) -> Result<Table> {
     let functions = lua.create_table()?;
-    let shared = Rc::clone(state);
-    functions.set(
-        "call",
-        lua.create_function(move |lua, arguments| call(lua, &shared, &arguments))?,
-    )?;
-    let shared = Rc::clone(state);
-    functions.set(
-        "pcall",
-        lua.create_function(move |lua, arguments| pcall(lua, &shared, &arguments))?,
-    )?;
+    functions.set("call", call)?;
+    functions.set("pcall", pcall)?;
     functions.set(
         "sha1hex",
         lua.create_function(|lua, arguments| sha1hex(lua, &arguments))?,
@@ -115,47 +104,6 @@ fn current_line(lua: &Lua) -> Option<usize> {
     None
 }
 
-/// Lifts the interpreter's memory limit while Rust makes values in it: their size is bounded by the commands' own
-/// limits, and under a memory limit `mlua` guards every single one by a protected call, which costs more than the value.
-pub(super) struct Unlimited<'a> {
-    lua: &'a Lua,
-    limit: usize,
-}
-
-impl<'a> Unlimited<'a> {
-    pub(super) fn begin(lua: &'a Lua) -> Result<Self> {
-        Ok(Unlimited {
-            lua,
-            limit: lua.set_memory_limit(0)?,
-        })
-    }
-}
-
-impl Drop for Unlimited<'_> {
-    fn drop(&mut self) {
-        self.lua
-            .set_memory_limit(self.limit)
-            .expect("a limit could be set before");
-    }
-}
-
-/// An argument of `redis.call`.
-enum Argument {
-    String(BorrowedBytes),
-    Number(String),
-}
-
-impl Deref for Argument {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        match self {
-            Argument::String(bytes) => bytes,
-            Argument::Number(text) => text.as_bytes(),
-        }
-    }
-}
-
 /// An error that a script sees as a table `{err = text}`.
 #[derive(Debug, Error)]
 #[error("{}", String::from_utf8_lossy(.0))]
@@ -165,7 +113,7 @@ fn raise<T>(text: &'static str) -> Result<T> {
     Err(mlua::Error::external(Raised(Bytes::from_static(text.as_bytes()))))
 }
 
-/// The text of an error that came from [`raise`] or [`call`].
+/// The text of an error that came from [`raise`].
 fn reason(lua: &Lua, error: Value) -> Result<Option<LuaString>> {
     let Value::Error(error) = error else {
         return Ok(None);
@@ -174,32 +122,6 @@ fn reason(lua: &Lua, error: Value) -> Result<Option<LuaString>> {
         .downcast_ref::<Raised>()
         .map(|raised| lua.create_string(&raised.0))
         .transpose()
-}
-
-fn call(lua: &Lua, state: &RefCell<State>, arguments: &MultiValue) -> Result<Value> {
-    match command(state, arguments) {
-        Reply::Error(text) => Err(mlua::Error::external(Raised(text))),
-        reply => {
-            let _unlimited = Unlimited::begin(lua)?;
-            convert::to_lua(lua, reply)
-        }
-    }
-}
-
-fn pcall(lua: &Lua, state: &RefCell<State>, arguments: &MultiValue) -> Result<Value> {
-    let reply = command(state, arguments);
-    let _unlimited = Unlimited::begin(lua)?;
-    convert::to_lua(lua, reply)
-}
-
-fn command(state: &RefCell<State>, arguments: &MultiValue) -> Reply {
-    match read_arguments(arguments) {
-        Err(text) => Reply::error(text),
-        Ok(arguments) => {
-            let arguments: Vec<&[u8]> = arguments.iter().map(|argument| &**argument).collect();
-            execute(&mut state.borrow_mut(), &arguments)
-        }
-    }
 }
 
 fn sha1hex(lua: &Lua, arguments: &MultiValue) -> Result<String> {
@@ -237,21 +159,8 @@ fn setresp(arguments: &MultiValue) -> Result<()> {
     }
 }
 
-fn read_arguments(arguments: &MultiValue) -> std::result::Result<Vec<Argument>, &'static str> {
-    if arguments.is_empty() {
-        return Err("ERR Please specify at least one argument for this redis lib call");
-    }
-    let read = |value: &Value| match value {
-        Value::String(text) => Ok(Argument::String(text.as_bytes())),
-        Value::Integer(number) => Ok(Argument::Number(format_float(*number as f64))),
-        Value::Number(number) => Ok(Argument::Number(format_float(*number))),
-        _ => Err("ERR Lua redis lib command arguments must be strings or integers"),
-    };
-    arguments.iter().map(read).collect()
-}
-
 /// Executes a command for the running script.
-fn execute(state: &mut State, arguments: &[&[u8]]) -> Reply {
+pub(super) fn execute(state: &mut State, arguments: &[&[u8]]) -> Reply {
     let Some(spec) = Spec::find(arguments[0]) else {
         return Reply::error("ERR Unknown Redis command called from script");
     };

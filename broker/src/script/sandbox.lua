@@ -1,6 +1,6 @@
 -- What a script sees of Lua and of the broker, as in Redis 7.0: read-only globals, no files, no clock, no loading of
 -- code, and `redis`. Runs once when the interpreter is made. `host` holds the functions that Rust provides; returned
--- are the environment for scripts and the function that runs one.
+-- are the environment for scripts, the table behind it (where KEYS and ARGV go), and the handler of a script's errors.
 
 local host = ...
 local error, getmetatable, setmetatable, type, tostring = error, getmetatable, setmetatable, type, tostring
@@ -173,9 +173,4 @@ local function describe(reason)
     return reason
 end
 
-local function run(script, keys, arguments)
-    globals.KEYS, globals.ARGV = keys, arguments
-    return raw_xpcall(script, describe)
-end
-
-return environment, run
+return environment, globals, describe
