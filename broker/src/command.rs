@@ -49,14 +49,17 @@ pub(crate) enum Control {
 
 impl Spec {
     pub(crate) fn find(name: &[u8]) -> Option<&'static Spec> {
-        let mut lower = [0_u8; 24];
-        let lower = lower.get_mut(..name.len())?;
-        lower.copy_from_slice(name);
-        lower.make_ascii_lowercase();
-        let index = COMMANDS
-            .binary_search_by(|spec| spec.name.as_bytes().cmp(lower))
-            .ok()?;
-        Some(&COMMANDS[index])
+        if name.len() > LONGEST {
+            return None;
+        }
+        let mut slot = hash(name);
+        loop {
+            let spec = COMMANDS.get(usize::from(INDEX[slot]))?;
+            if spec.name.as_bytes().eq_ignore_ascii_case(name) {
+                return Some(spec);
+            }
+            slot = (slot + 1) % INDEX.len();
+        }
     }
 
     pub(crate) fn has(&self, flag: u8) -> bool {
@@ -71,6 +74,39 @@ impl Spec {
             arguments == needed
         }
     }
+}
+
+/// No command has a longer name.
+const LONGEST: usize = 16;
+/// Marks a free slot of [`INDEX`].
+const FREE: u8 = u8::MAX;
+/// Where in [`COMMANDS`] the command is whose name has this [`hash`]; at a collision in one of the next slots.
+static INDEX: [u8; 256] = index();
+
+/// The slot of a name in either case (FNV-1a).
+const fn hash(name: &[u8]) -> usize {
+    let mut hash = 0x811c_9dc5_u32;
+    let mut at = 0;
+    while at < name.len() {
+        hash = (hash ^ name[at].to_ascii_lowercase() as u32).wrapping_mul(0x0100_0193);
+        at += 1;
+    }
+    ((hash ^ (hash >> 16)) % 256) as usize
+}
+
+const fn index() -> [u8; 256] {
+    let mut index = [FREE; 256];
+    let mut command = 0;
+    while command < COMMANDS.len() {
+        assert!(COMMANDS[command].name.len() <= LONGEST);
+        let mut slot = hash(COMMANDS[command].name.as_bytes());
+        while index[slot] != FREE {
+            slot = (slot + 1) % 256;
+        }
+        index[slot] = command as u8;
+        command += 1;
+    }
+    index
 }
 
 const fn run(
@@ -96,7 +132,7 @@ const fn control(name: &'static str, arity: i8, flags: u8, control: Control) -> 
     }
 }
 
-/// In the order of the names, for the binary search.
+/// In the order of the names.
 static COMMANDS: &[Spec] = &[
     run("append", 3, WRITE | GROWS, string::append),
     run("auth", -2, NO_SCRIPT, connection::auth),

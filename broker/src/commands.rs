@@ -23,6 +23,16 @@ fn is(argument: &[u8], word: &str) -> bool {
     argument.eq_ignore_ascii_case(word.as_bytes())
 }
 
+/// An option in lower case; what is longer than any option is the empty one.
+fn option<'a>(argument: &[u8], lower: &'a mut [u8; 16]) -> &'a [u8] {
+    let Some(lower) = lower.get_mut(..argument.len()) else {
+        return b"";
+    };
+    lower.copy_from_slice(argument);
+    lower.make_ascii_lowercase();
+    lower
+}
+
 /// An argument as text for a message.
 fn text(argument: &[u8]) -> String {
     String::from_utf8_lossy(argument).into_owned()

@@ -87,8 +87,17 @@ impl Database {
         change: impl FnOnce(&mut C) -> R,
     ) -> Result<Option<R>, CommandError> {
         self.expire(key, now_ms);
+        self.change_present(key, change).map(Result::ok)
+    }
+
+    /// Changes the container a key holds; gives `change` back if there is no such key.
+    fn change_present<C: Container, R, F: FnOnce(&mut C) -> R>(
+        &mut self,
+        key: &[u8],
+        change: F,
+    ) -> Result<Result<R, F>, CommandError> {
         let Some(entry) = self.entries.get_mut(key) else {
-            return Ok(None);
+            return Ok(Err(change));
         };
         let before = entry.value.memory();
         let container = C::borrow_mut(&mut entry.value).ok_or(CommandError::WrongType)?;
@@ -99,7 +108,7 @@ impl Database {
         if empty {
             self.remove(key);
         }
-        Ok(Some(result))
+        Ok(Ok(result))
     }
 
     /// Like [`Self::change`], starting from an empty container if there is no such key.
@@ -110,10 +119,10 @@ impl Database {
         change: impl FnOnce(&mut C) -> R,
     ) -> Result<R, CommandError> {
         self.expire(key, now_ms);
-        if self.entries.contains_key(key) {
-            let result = self.change(key, now_ms, change)?;
-            return Ok(result.expect("the key was found above and nothing ran in between"));
-        }
+        let change = match self.change_present(key, change)? {
+            Ok(result) => return Ok(result),
+            Err(change) => change,
+        };
         let mut container = C::default();
         let result = change(&mut container);
         if !container.is_empty() {
@@ -186,7 +195,12 @@ impl Database {
     }
 
     fn expire(&mut self, key: &[u8], now_ms: u64) {
-        if self.deadlines.is_empty() {
+        // Before the earliest deadline no key needs a look.
+        if self
+            .deadlines
+            .first()
+            .is_none_or(|(earliest, _)| now_ms <= *earliest)
+        {
             return;
         }
         let expired = |entry: &Entry| entry.expires_at.is_some_and(|deadline| now_ms > deadline);

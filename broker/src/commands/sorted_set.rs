@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{index_range, integer, is};
+use super::{index_range, integer, is, option};
 use crate::error::CommandError;
 use crate::number::{format_float, parse_bound, parse_float, parse_integer};
 use crate::reply::Reply;
@@ -29,7 +29,7 @@ impl AddOptions {
         let mut options = AddOptions::default();
         let mut count = 0;
         for argument in arguments {
-            match argument.to_ascii_lowercase().as_slice() {
+            match option(argument, &mut [0; 16]) {
                 b"nx" => options.only_new = true,
                 b"xx" => options.only_existing = true,
                 b"gt" => options.only_greater = true,

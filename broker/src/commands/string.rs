@@ -66,7 +66,7 @@ impl SetOptions {
         let mut deadline: Option<(&[u8], i64, bool)> = None;
         let mut options = options.iter();
         while let Some(option) = options.next() {
-            let (unit, relative) = match option.to_ascii_lowercase().as_slice() {
+            let (unit, relative) = match super::option(option, &mut [0; 16]) {
                 b"nx" if !parsed.only_if_present => {
                     parsed.only_if_absent = true;
                     continue;
