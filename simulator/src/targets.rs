@@ -42,6 +42,7 @@ pub fn choose(
             .collect(),
         Target::LastFaulted => last_faulted.to_vec(),
         Target::All => eligible,
+        Target::BackEnd => Vec::new(),
         Target::Busiest => {
             // The lowest index among equals, so that a run can be repeated.
             let busiest = eligible

@@ -1,4 +1,5 @@
-//! Who was there when: instances up and down, the back end's connection, eras, the end of the run.
+//! Who was there when: instances up and down, their connections to the broker and the back end's, eras, the end of
+//! the run.
 //!
 //! The rules of the contract hold under conditions ("answered unless every instance that received it dies"); here they
 //! are decided, always in favour of the cluster where the history leaves it open.
@@ -15,14 +16,28 @@ pub struct Span {
     pub to: u64,
 }
 
+/// The name of the back end in [`Event::Link`].
+const BACK_END: &str = "back-end";
+
+/// What an instance needs in order to serve, and when it had it all.
+#[derive(Debug)]
+struct Presence {
+    /// Its process runs, and is not paused.
+    runs: bool,
+    /// Both of its connections to the broker stand.
+    linked: bool,
+    /// When others can rely on it: a newcomer does not know what was asked before.
+    spans: Vec<Span>,
+}
+
 /// Presence over time.
 #[derive(Debug)]
 pub struct Timeline {
     bound_us: u64,
     /// How long a newcomer does not count as a member, and how long a member remembers requests (2 × lease + 1 s).
     ring_us: u64,
-    /// Per instance id, when it served.
-    up: FxHashMap<String, Vec<Span>>,
+    /// Per instance id.
+    instances: FxHashMap<String, Presence>,
     harmed: Vec<u64>,
     any_harm: bool,
     disconnected: Vec<Span>,
@@ -32,12 +47,18 @@ pub struct Timeline {
     ever_connected: bool,
 }
 
+impl Presence {
+    fn serves(&self) -> bool {
+        self.runs && self.linked
+    }
+}
+
 impl Timeline {
     pub fn new(rules: &Rules) -> Self {
         Timeline {
             bound_us: rules.bound_us,
             ring_us: 2 * rules.lease_us + 1_000_000,
-            up: FxHashMap::default(),
+            instances: FxHashMap::default(),
             harmed: Vec::new(),
             any_harm: false,
             disconnected: Vec::new(),
@@ -68,29 +89,32 @@ impl Timeline {
         match &entry.event {
             Event::BackEnd { connected: true } => {
                 self.ever_connected = true;
-                if let Some(gap) = self.disconnected.last_mut().filter(|gap| gap.to == u64::MAX) {
-                    gap.to = entry.at_us;
-                }
+                self.back_end_changed(entry.at_us, true);
             }
-            Event::BackEnd { connected: false } if self.ever_connected => {
-                self.disconnected.push(Span {
-                    from: entry.at_us.saturating_sub(self.bound_us),
-                    to: u64::MAX,
-                });
+            Event::BackEnd { connected } => self.back_end_changed(entry.at_us, *connected),
+            Event::Link { id, up } if id == BACK_END => self.back_end_changed(entry.at_us, *up),
+            Event::Link { id, up } => self.change(id, entry.at_us, |presence| presence.linked = *up),
+            Event::InstanceStarted { id, .. } => {
+                self.change(id, entry.at_us, |presence| presence.linked = true)
             }
-            Event::InstanceReady { id } => self.rise(id, entry.at_us),
-            Event::InstanceExited { id, .. } => self.fall(id, entry.at_us),
+            Event::InstanceReady { id } => self.change(id, entry.at_us, |presence| presence.runs = true),
+            Event::InstanceExited { id, .. } => {
+                self.harmed.push(entry.at_us);
+                self.change(id, entry.at_us, |presence| presence.runs = false);
+            }
             Event::Fault {
                 action,
                 instances,
                 harmful,
                 ..
             } => {
+                self.any_harm |= harmful;
+                self.harmed.extend(harmful.then_some(entry.at_us));
                 for id in instances {
-                    match (harmful, action.as_str()) {
-                        (true, _) => self.fall(id, entry.at_us),
-                        (false, "resume") => self.rise(id, entry.at_us),
-                        (false, _) => {}
+                    match action.as_str() {
+                        "kill" | "stop" | "pause" => self.change(id, entry.at_us, |it| it.runs = false),
+                        "resume" => self.change(id, entry.at_us, |it| it.runs = true),
+                        _ => {}
                     }
                 }
             }
@@ -100,26 +124,43 @@ impl Timeline {
         }
     }
 
-    fn rise(&mut self, id: &str, at: u64) {
-        // At the cold start there is nobody else, and a member counts at once.
-        let from = if self.any_harm {
-            at.saturating_add(self.ring_us)
-        } else {
-            at
-        };
-        let spans = self.up.entry(id.to_string()).or_default();
-        if spans.last().is_none_or(|span| span.to != u64::MAX) {
-            spans.push(Span { from, to: u64::MAX });
+    fn back_end_changed(&mut self, at: u64, connected: bool) {
+        let gap = self.disconnected.last_mut().filter(|gap| gap.to == u64::MAX);
+        match gap {
+            Some(gap) if connected => gap.to = at,
+            None if !connected && self.ever_connected => self.disconnected.push(Span {
+                from: at.saturating_sub(self.bound_us),
+                to: u64::MAX,
+            }),
+            _ => {}
         }
     }
 
-    fn fall(&mut self, id: &str, at: u64) {
-        self.any_harm = true;
-        self.harmed.push(at);
-        if let Some(span) = self.up.get_mut(id).and_then(|spans| spans.last_mut())
-            && span.to == u64::MAX
-        {
-            span.to = at;
+    /// Something that an instance needs came or went.
+    fn change(&mut self, id: &str, at: u64, change: impl FnOnce(&mut Presence)) {
+        // At the cold start there is nobody else, and a member counts at once.
+        let newcomer_us = if self.any_harm { self.ring_us } else { 0 };
+        let presence = self.instances.entry(id.to_string()).or_insert(Presence {
+            runs: false,
+            linked: true,
+            spans: Vec::new(),
+        });
+        let before = presence.serves();
+        change(presence);
+        let now = presence.serves();
+        match (before, now) {
+            (false, true) => presence.spans.push(Span {
+                from: at.saturating_add(newcomer_us),
+                to: u64::MAX,
+            }),
+            (true, false) => {
+                if let Some(span) = presence.spans.last_mut() {
+                    span.to = at;
+                }
+                self.any_harm = true;
+                self.harmed.push(at);
+            }
+            _ => {}
         }
     }
 
@@ -132,7 +173,7 @@ impl Timeline {
 
     /// True if one and the same instance was a member all the time between these.
     pub fn somebody_stayed(&self, from: u64, to: u64) -> bool {
-        let mut spans = self.up.values().flatten();
+        let mut spans = self.instances.values().flat_map(|presence| &presence.spans);
         spans.any(|span| span.from <= from && span.to >= to)
     }
 
@@ -161,9 +202,9 @@ impl Timeline {
         }
         let remembered = due - at <= self.ring_us.max(self.bound_us);
         let witnessed = self
-            .up
+            .instances
             .values()
-            .flatten()
+            .flat_map(|presence| &presence.spans)
             .any(|span| span.from <= at && span.to > due);
         (remembered && witnessed && !self.may_have_missed(at, due)).then_some(due)
     }

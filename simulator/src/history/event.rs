@@ -69,6 +69,14 @@ pub enum Event {
         /// True when it can publish and hears.
         connected: bool,
     },
+    /// An instance (or the back end, `back-end`) lost a connection to the broker, whether it knows it or not, or has
+    /// both of its connections again. Only the virtual world sees that.
+    Link {
+        /// Whose.
+        id: String,
+        /// True: both stand.
+        up: bool,
+    },
     /// A device got 2.01 for its Register.
     DeviceRegistered {
         /// The endpoint client name.

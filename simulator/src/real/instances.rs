@@ -163,10 +163,7 @@ impl Instances {
                 return Err(format!("{} is not paused", instance.id));
             }
             FaultAction::Resume => child.signal(libc::SIGCONT),
-            FaultAction::Restart
-            | FaultAction::Network(_)
-            | FaultAction::FlowReset
-            | FaultAction::Devices(_) => return Ok(()),
+            _ => return Ok(()),
         }
         instance.ending |= matches!(action, FaultAction::Kill | FaultAction::Stop);
         match action {

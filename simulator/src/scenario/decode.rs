@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::document::{Document, Node, Origin, Table, Value};
 use super::error::ScenarioError;
+use super::fault::fault;
 use super::schema::{KINDS, SCENARIO};
 use super::section::{Problems, Section};
 use super::units::parse_duration;
@@ -17,9 +18,7 @@ const MAX_LIFETIME: Duration = Duration::from_secs(86_400);
 /// One simulator process addresses its devices in 127.0.0.0/8; this is far beyond what was ever run.
 const MAX_DEVICES: i64 = 1_000_000;
 /// Each instance is an operating-system process.
-const MAX_INSTANCES: i64 = 64;
-/// An instance makes far fewer outputs in the time for which a fault waits for them.
-const MAX_OUTPUTS: i64 = 10_000;
+pub(super) const MAX_INSTANCES: i64 = 64;
 
 /// Types the whole document, or says everything that is wrong with it.
 pub fn scenario(document: &Document) -> Result<Scenario, ScenarioError> {
@@ -127,7 +126,7 @@ impl RedisChoice {
 }
 
 /// A duration above zero.
-fn positive(section: &Section<'_>, key: &str, default: Duration) -> Duration {
+pub(super) fn positive(section: &Section<'_>, key: &str, default: Duration) -> Duration {
     let duration = section.duration(key, default);
     if duration.is_zero()
         && let Some(node) = section.get(key)
@@ -166,7 +165,7 @@ fn devices(section: &Section<'_>) -> Devices {
 }
 
 /// An impairment; what it does not name is as in `base`.
-fn network(section: &Section<'_>, key: &str, base: &Network) -> Network {
+pub(super) fn network(section: &Section<'_>, key: &str, base: &Network) -> Network {
     let empty = Table::default();
     let inner = section.section(key, &empty);
     let share = |key, base| {
@@ -360,131 +359,6 @@ fn parse_path(text: &str) -> Option<Vec<u16>> {
         .split('/')
         .map(|id| id.parse().ok().filter(|&id| id < u16::MAX))
         .collect()
-}
-
-fn fault(section: &Section<'_>, base: &Network) -> Fault {
-    for key in ["at", "do"] {
-        if section.get(key).is_none() {
-            section.missing(key);
-        }
-    }
-    let action = match section.choice("do", "kill") {
-        "stop" => FaultAction::Stop,
-        "restart" => FaultAction::Restart,
-        "pause" => FaultAction::Pause,
-        "resume" => FaultAction::Resume,
-        "network" => FaultAction::Network(network(section, "network", base)),
-        "flow-reset" => FaultAction::FlowReset,
-        "reboot" => device_fault(
-            section,
-            DeviceMood::Reboot {
-                off: section.duration("off", Duration::from_secs(1)),
-            },
-        ),
-        "sleep" => device_fault(
-            section,
-            DeviceMood::Sleep {
-                duration: positive(section, "duration", Duration::from_secs(5)),
-            },
-        ),
-        "nat-rebind" => device_fault(section, DeviceMood::NatRebind),
-        _ => FaultAction::Kill,
-    };
-    check_keys_of_fault(section, &action);
-    let target = if action.hits_instances() {
-        target(section)
-    } else {
-        Target::All
-    };
-    Fault {
-        at: section.duration("at", Duration::ZERO),
-        outputs: outputs(section),
-        action,
-        target,
-    }
-}
-
-/// After how many outputs a fault strikes that takes an instance away.
-fn outputs(section: &Section<'_>) -> Option<u32> {
-    section.get("outputs")?;
-    u32::try_from(section.integer("outputs", 1, 1..=MAX_OUTPUTS)).ok()
-}
-
-/// What happens to which devices: `share` or `devices`.
-fn device_fault(section: &Section<'_>, mood: DeviceMood) -> FaultAction {
-    let devices = match section.integers("devices") {
-        Some(devices) => DeviceChoice::These(devices),
-        None => DeviceChoice::Share(section.share("share")),
-    };
-    if section.get("devices").is_some() == section.get("share").is_some() {
-        section.problems.add(
-            section.place("share"),
-            "expected either `share` (such as 0.1) or `devices` (such as [3, 17]): whom the fault hits",
-        );
-    }
-    FaultAction::Devices(DeviceFault { mood, devices })
-}
-
-/// Some keys are meant for some faults only, and some faults mean nothing without them.
-fn check_keys_of_fault(section: &Section<'_>, action: &FaultAction) {
-    let is_network = matches!(action, FaultAction::Network(_));
-    let on_devices = matches!(action, FaultAction::Devices(_));
-    let name = action.as_str();
-    let keys = [
-        ("network", is_network, is_network),
-        ("instance", action.hits_instances(), action.hits_instances()),
-        ("outputs", action.harmful(), false),
-        ("share", on_devices, false),
-        ("devices", on_devices, false),
-        ("off", name == "reboot", false),
-        ("duration", name == "sleep", false),
-    ];
-    for (key, belongs, needed) in keys {
-        match section.get(key) {
-            None if needed => section.missing(key),
-            Some(node) if !belongs => {
-                let message = format!("`{}` means nothing for do = \"{name}\"", section.path(key));
-                section.problems.add(&node.origin, message);
-            }
-            _ => {}
-        }
-    }
-}
-
-fn target(section: &Section<'_>) -> Target {
-    let Some(node) = section.get("instance") else {
-        return Target::Busiest;
-    };
-    match &node.value {
-        Value::Integer(index @ 0..MAX_INSTANCES) => Target::Instance(*index as u32),
-        Value::Text(text) => match text.as_str() {
-            "busiest" => Target::Busiest,
-            "random" => Target::Random,
-            "steward" => Target::Steward,
-            "owner" => Target::Owner,
-            "last-faulted" => Target::LastFaulted,
-            "all" => Target::All,
-            id => match (0..MAX_INSTANCES as u32).find(|index| instance_id(*index) == id) {
-                Some(index) => Target::Instance(index),
-                None => {
-                    section.wrong(
-                        "instance",
-                        node,
-                        "an id (A, B …), an index, busiest, random, steward, owner, last-faulted or all",
-                    );
-                    Target::Busiest
-                }
-            },
-        },
-        _ => {
-            section.wrong(
-                "instance",
-                node,
-                "an id (A, B …), an index from 0, busiest, random, steward, owner, last-faulted or all",
-            );
-            Target::Busiest
-        }
-    }
 }
 
 /// `[expect]`; a key may be quoted (`"tickets.lost"`) or a dotted TOML key. An option replaces the file's limit.

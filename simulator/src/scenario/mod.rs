@@ -9,6 +9,7 @@ mod decode;
 mod document;
 mod error;
 mod expectation;
+mod fault;
 pub mod schema;
 mod section;
 mod units;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 pub use error::{Problem, ScenarioError};
 pub use expectation::{Expectation, Limit, Outcome as ExpectationOutcome, value_at as expectation_value};
+pub use fault::Connections;
 pub use units::{parse_duration, parse_share};
 
 /// Added to the longer of lease and balancer detection: the failover bound F of the ticket contract.
@@ -267,6 +269,26 @@ pub enum FaultAction {
     FlowReset,
     /// Something happens to devices.
     Devices(DeviceFault),
+    /// Connections to the broker break.
+    RedisCut {
+        /// Which.
+        connections: Connections,
+        /// So much later the client notices.
+        half_open: Duration,
+    },
+    /// For a time nothing passes on connections to the broker, then all of it.
+    RedisSlow {
+        /// Which; none: the broker itself does nothing, for nobody.
+        connections: Option<Connections>,
+        /// How long.
+        stall: Duration,
+        /// Bytes that the broker holds for a subscriber meanwhile before it drops it; none: as many as Redis does.
+        output_buffer: Option<usize>,
+    },
+    /// Everything between an instance and the rest of the world vanishes, or waits in its TCP connections.
+    Partition,
+    /// Ends a partition.
+    Heal,
 }
 
 /// What happens to which devices.
@@ -320,6 +342,10 @@ impl FaultAction {
                 DeviceMood::Sleep { .. } => "sleep",
                 DeviceMood::NatRebind => "nat-rebind",
             },
+            FaultAction::RedisCut { .. } => "redis-cut",
+            FaultAction::RedisSlow { .. } => "redis-slow",
+            FaultAction::Partition => "partition",
+            FaultAction::Heal => "heal",
         }
     }
 
@@ -328,12 +354,47 @@ impl FaultAction {
         !matches!(
             self,
             FaultAction::Network(_) | FaultAction::FlowReset | FaultAction::Devices(_)
-        )
+        ) && !self.hits_broker()
     }
 
     /// True if it takes service away, false if it gives it back (as in `Event::Fault`).
     pub fn harmful(&self) -> bool {
-        matches!(self, FaultAction::Kill | FaultAction::Stop | FaultAction::Pause)
+        matches!(
+            self,
+            FaultAction::Kill
+                | FaultAction::Stop
+                | FaultAction::Pause
+                | FaultAction::RedisCut { .. }
+                | FaultAction::RedisSlow { .. }
+                | FaultAction::Partition
+        )
+    }
+
+    /// True if processes and sockets of a real machine are not enough to do it.
+    pub fn needs_virtual_world(&self) -> bool {
+        matches!(
+            self,
+            FaultAction::RedisCut { .. }
+                | FaultAction::RedisSlow { .. }
+                | FaultAction::Partition
+                | FaultAction::Heal
+        )
+    }
+
+    /// True if the back end's own connections can be its target.
+    pub fn can_hit_back_end(&self) -> bool {
+        matches!(self, FaultAction::RedisCut { .. } | FaultAction::RedisSlow { .. })
+    }
+
+    /// True if it happens to the broker itself, whoever is connected.
+    pub fn hits_broker(&self) -> bool {
+        matches!(
+            self,
+            FaultAction::RedisSlow {
+                connections: None,
+                ..
+            }
+        )
     }
 }
 
@@ -354,6 +415,8 @@ pub enum Target {
     LastFaulted,
     /// All.
     All,
+    /// No instance, but the back end's own connections to the broker.
+    BackEnd,
 }
 
 impl Scenario {
@@ -391,6 +454,7 @@ impl Scenario {
                     target: Target::Steward,
                     ..
                 } => "instance = \"steward\"",
+                Fault { action, .. } if action.needs_virtual_world() => "do",
                 _ => return None,
             };
             let at = units::show_duration(fault.at);

@@ -79,6 +79,21 @@ verdict = "pass"
 interrupted = false
 "#;
 
+const BROKER_FAULTS: &str = r#"
+[[fault]]
+at = "5s"
+do = "redis-cut"
+instance = "back-end"
+connection = "subscriber"
+half_open = "1s"
+
+[[fault]]
+at = "6s"
+do = "redis-slow"
+stall = "2s"
+output_buffer = 65536
+"#;
+
 fn messages(text: &str) -> Vec<String> {
     let error = Scenario::parse(text, "s.toml").expect_err("the scenario is wrong");
     error.problems.iter().map(ToString::to_string).collect()
@@ -334,7 +349,7 @@ fn what_this_version_cannot_do_yet_is_an_error_and_not_ignored() {
         "`cluster.launch`",
     );
     later("[[load]]\nkind = \"observe\"\nrate = 1\n", "\"observe\"");
-    for fault in ["partition", "redis-kill", "clock-jump"] {
+    for fault in ["redis-failover", "redis-kill", "clock-jump"] {
         let lines = format!("[[fault]]\nat = \"1s\"\ndo = \"{fault}\"\ninstance = \"all\"\n");
         later(&lines, fault);
     }
@@ -473,7 +488,7 @@ fn a_wrong_option_is_named_as_it_was_given() {
 #[test]
 fn the_schema_has_exactly_the_keys_that_the_parser_reads() {
     // Every getter asserts that its key is in the table that the schema is made from; these files have every key of it.
-    let full = [FULL, devices::FAULTS].concat();
+    let full = [FULL, devices::FAULTS, BROKER_FAULTS].concat();
     Scenario::parse(&full, "s.toml").unwrap();
     let mut known = BTreeSet::new();
     known_keys("", &schema::json_schema(), &mut known);

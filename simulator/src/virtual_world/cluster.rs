@@ -3,9 +3,10 @@
 //! In: datagrams, publications and faults, with the time at which they leave. Out: [`ClusterEvent`]s. The clock of the
 //! cluster runs from the start of its first instance, as that of a machine does, not from the start of the run.
 
+mod links;
+
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,15 +18,20 @@ use server::instance::{Config, Output};
 use server::partition::Partition;
 use server::store::Value;
 
-use super::message_broker::{Arrival, ConnectionId, MessageBroker};
+use super::connection::{Arrival, ConnectionId, Party};
+use super::link::LinkKind;
+use super::message_broker::MessageBroker;
+use super::northbound::Northbound;
 use super::process::Process;
 use super::queue::EventQueue;
 use super::trace::Lane;
 use super::watch::{Watching, tell};
 use crate::history::RegistrationChannel;
-use crate::scenario::{FaultAction, Scenario, instance_id};
+use crate::scenario::{Connections, FaultAction, Scenario, instance_id};
 use crate::seed::{Purpose, generator};
 
+/// What the back end is called beside the instances.
+pub const BACK_END: &str = "back-end";
 /// One way between the balancer and an instance.
 const LOOPBACK: Duration = Duration::from_micros(30);
 /// The CoAP port of the first instance; the others follow.
@@ -49,8 +55,15 @@ pub enum ClusterEvent {
     Response(String),
     /// The back end reads a registration event.
     Registration(RegistrationChannel, String),
-    /// The back end's subscriptions are confirmed.
-    BackEndConnected,
+    /// The back end's subscriptions are confirmed, or it noticed that a connection broke.
+    BackEndConnected(bool),
+    /// Somebody lost a connection to the broker, knowing it or not, or has both again.
+    Linked {
+        /// Who.
+        party: Party,
+        /// True: both stand.
+        up: bool,
+    },
     /// An instance is a member and hears.
     Ready(usize),
     /// An instance ended by itself or because SIGTERM asked it to.
@@ -75,6 +88,12 @@ enum Due {
     Step,
     Datagram(SocketAddr, Vec<u8>),
     AmbushOver,
+    /// The next attempt to connect.
+    Connect(LinkKind),
+    /// An attempt has lasted long enough.
+    OutOfPatience(LinkKind, ConnectionId),
+    /// A stall is over; none: that of the broker itself.
+    Release(Option<Connections>),
 }
 
 struct Slot {
@@ -83,15 +102,19 @@ struct Slot {
     process: Option<Process>,
     /// Outputs that pass before a waiting fault strikes.
     ambush: Option<u32>,
+    /// What was last said of its connections to the broker.
+    linked: bool,
+    /// Nothing passes between it and the rest of the world.
+    partitioned: bool,
 }
 
 /// The cluster.
 pub struct Cluster {
     slots: Vec<Slot>,
     broker: MessageBroker,
-    publisher: ConnectionId,
-    listener: ConnectionId,
-    prefix: String,
+    northbound: Northbound,
+    /// What was last said of the back end's connections.
+    back_end_linked: bool,
     due: EventQueue<(usize, Due)>,
     events: VecDeque<ClusterEvent>,
     watching: Watching,
@@ -102,23 +125,17 @@ pub struct Cluster {
 impl Cluster {
     /// The instances of a scenario, none of them started, and a back end that begins to connect.
     pub fn new(scenario: &Scenario, seed: u64) -> Result<Self, clap::Error> {
-        let prefix = scenario.cluster.channel_prefix.clone();
-        let heard = ["RESP", "REG_NEW", "REG_UP", "REG_DEL"];
-        let heard = heard.map(|name| format!("{prefix}LESHAN_{name}"));
+        let prefix = &scenario.cluster.channel_prefix;
         let slots = (0..scenario.cluster.instances).map(|index| slot(scenario, index));
-        let slots = slots.collect::<Result<Vec<_>, _>>()?;
+        let slots: Vec<Slot> = slots.collect::<Result<_, _>>()?;
         // All instances have the same arguments.
-        let planted = slots
-            .first()
-            .map(|slot: &Slot| slot.config.planted)
-            .unwrap_or_default();
+        let planted = slots.first().map(|slot| slot.config.planted).unwrap_or_default();
         let mut broker = MessageBroker::new(generator(seed, Purpose::Broker), planted);
         Ok(Cluster {
+            northbound: Northbound::new(Time::ZERO, slots.len(), prefix, &mut broker),
+            back_end_linked: true,
             slots,
-            publisher: broker.connect(Time::ZERO, Vec::new()),
-            listener: broker.connect(Time::ZERO, heard.to_vec()),
             broker,
-            prefix,
             due: EventQueue::new(),
             events: VecDeque::new(),
             watching: None,
@@ -157,14 +174,17 @@ impl Cluster {
     pub fn start(&mut self, now: Time, instance: usize) {
         let slot = &mut self.slots[instance];
         slot.config.nonce = format!("{:016x}", self.seeds.random::<u64>());
-        let mut process = Process::start(now, slot.config.clone(), self.seeds.random());
-        process.command = Some(self.broker.connect(now, Vec::new()));
-        slot.process = Some(process);
+        slot.process = Some(Process::start(now, slot.config.clone(), self.seeds.random()));
+        slot.linked = true;
+        self.connect(now, instance, LinkKind::Command);
         self.wake(now, instance);
     }
 
     /// Does to an instance what a fault wants. An error says why that makes no sense now.
     pub fn signal(&mut self, now: Time, instance: usize, action: &FaultAction) -> Result<(), String> {
+        if *action == FaultAction::Heal {
+            return self.partition(now, instance, false);
+        }
         let slot = &mut self.slots[instance];
         slot.ambush = None;
         let id = &slot.id;
@@ -180,7 +200,18 @@ impl Cluster {
             FaultAction::Pause => process.paused = true,
             FaultAction::Resume if !process.paused => return Err(format!("{id} is not paused")),
             FaultAction::Resume => process.paused = false,
+            FaultAction::RedisCut {
+                connections,
+                half_open,
+            } => return self.cut(now, instance, *connections, *half_open),
+            FaultAction::RedisSlow {
+                connections,
+                stall,
+                output_buffer,
+            } => self.slow(now, instance, *connections, *stall, *output_buffer),
+            FaultAction::Partition => return self.partition(now, instance, true),
             FaultAction::Restart
+            | FaultAction::Heal
             | FaultAction::Network(_)
             | FaultAction::FlowReset
             | FaultAction::Devices(_) => {}
@@ -191,7 +222,7 @@ impl Cluster {
 
     /// The instance that is steward of the endpoint's partition, dead or alive, if there is one.
     pub fn steward_of(&mut self, now: Time, endpoint: &str) -> Option<usize> {
-        let key = Partition::of(endpoint).key(&self.prefix);
+        let key = Partition::of(endpoint).key(self.northbound.prefix());
         let member = self.broker.look_up(now, &key, "st")?;
         let (id, _) = member.rsplit_once('#')?;
         self.slots.iter().position(|slot| slot.id == id)
@@ -213,8 +244,7 @@ impl Cluster {
 
     /// The back end publishes a request.
     pub fn publish(&mut self, now: Time, payload: Arc<str>) {
-        let channel: Rc<str> = format!("{}LESHAN_REQ", self.prefix).into();
-        self.broker.publish(now, self.publisher, channel, payload);
+        self.northbound.publish(now, payload, &mut self.broker);
     }
 
     /// When the next thing happens.
@@ -235,6 +265,7 @@ impl Cluster {
         };
         match due {
             Due::Step => self.step_process(at, instance),
+            Due::Datagram(..) if self.slots[instance].partitioned => {}
             Due::Datagram(from, data) => {
                 if let Some(process) = &mut self.slots[instance].process {
                     process.arrive_datagram(from, data);
@@ -246,6 +277,12 @@ impl Cluster {
                     self.events.push_back(ClusterEvent::Ambush(instance));
                 }
             }
+            Due::Connect(_) if instance == self.slots.len() => {
+                self.northbound.try_again(now, &mut self.broker);
+            }
+            Due::Connect(kind) => self.connect_again(now, instance, kind),
+            Due::Release(connections) => self.release(now, instance, connections),
+            Due::OutOfPatience(kind, connection) => self.lose_patience(now, instance, kind, connection),
         }
         true
     }
@@ -257,17 +294,17 @@ impl Cluster {
 
     fn deliver(&mut self, now: Time) {
         while let Some((connection, arrival)) = self.broker.poll_arrival() {
-            if connection == self.listener {
+            if self.northbound.connections().contains(&Some(connection)) {
                 self.show(now, Lane::BackEnd, &arrival);
-                self.hear(arrival);
+                self.deliver_north(now, connection, arrival);
                 continue;
             }
             if let Arrival::Reply(_, Err(error)) = &arrival {
                 self.events.push_back(ClusterEvent::Refused(error.clone()));
             }
             let owner = self.slots.iter_mut().position(|slot| {
-                let process = slot.process.as_ref();
-                process.is_some_and(|it| it.command == Some(connection) || it.subscriber == Some(connection))
+                let links = slot.process.as_ref().map(|it| [&it.command, &it.subscriber]);
+                links.is_some_and(|links| links.iter().any(|link| link.connection == Some(connection)))
             });
             if let Some(owner) = owner {
                 self.show(now, Lane::Instance(owner), &arrival);
@@ -290,25 +327,6 @@ impl Cluster {
                 _ => {}
             });
         });
-    }
-
-    /// The back end's side of its subscriptions.
-    fn hear(&mut self, arrival: Arrival) {
-        let event = match arrival {
-            Arrival::SubscriberConnected => ClusterEvent::BackEndConnected,
-            Arrival::Message(Push::Message { channel, payload }) => {
-                let payload = String::from_utf8_lossy(&payload).into_owned();
-                let name = channel.get(self.prefix.len()..).unwrap_or_default();
-                match name {
-                    b"LESHAN_RESP" => ClusterEvent::Response(payload),
-                    b"LESHAN_REG_NEW" => ClusterEvent::Registration(RegistrationChannel::New, payload),
-                    b"LESHAN_REG_UP" => ClusterEvent::Registration(RegistrationChannel::Up, payload),
-                    _ => ClusterEvent::Registration(RegistrationChannel::Del, payload),
-                }
-            }
-            _ => return,
-        };
-        self.events.push_back(event);
     }
 
     /// Schedules the next step of a process, unless an earlier one is scheduled already.
@@ -336,9 +354,18 @@ impl Cluster {
         }
         process.wake = Time::MAX;
         if process.next_step().is_some_and(|at| at <= now) {
+            let was_up = [process.command.up, process.subscriber.up];
             let output = process.step(now, &mut self.steps);
+            let lost = process.take_lost();
+            let changed = was_up != [process.command.up, process.subscriber.up];
+            if let Some(kind) = lost {
+                self.retry(now, instance, kind);
+            }
             if let Some(output) = output {
                 self.carry_out(now, instance, output);
+            }
+            if changed {
+                self.check_links(instance);
             }
             self.spring_ambush(instance);
         }
@@ -364,31 +391,34 @@ impl Cluster {
         };
         match output {
             Output::Datagram { to, data } => {
-                if let SocketAddr::V4(to) = to {
+                if let SocketAddr::V4(to) = to
+                    && !self.slots[instance].partitioned
+                {
                     self.events
                         .push_back(ClusterEvent::Datagram { instance, to, data });
                 }
             }
             Output::Call(call) => {
-                if let Some(connection) = process.command {
+                // What is called on a connection that does not stand is called again when it does.
+                if let Some(connection) = process.command.connection.filter(|_| process.command.up) {
                     self.broker.call(now, connection, call);
                 }
             }
             Output::Subscribe(channels) => {
-                let connection = self.broker.connect(now, channels);
-                if let Some(old) = process.resubscribe(connection) {
-                    self.broker.close(now, old);
-                }
+                process.subscriber.channels = channels;
+                self.connect(now, instance, LinkKind::Subscriber);
             }
             Output::Reset => {
                 let dropped = process.reset();
-                process.command = Some(self.broker.connect(now, Vec::new()));
                 let dropped = dropped.into_iter().flatten();
                 dropped.for_each(|connection| self.broker.close(now, connection));
+                self.connect(now, instance, LinkKind::Command);
+                self.check_links(instance);
             }
             Output::Ready(_) => {
                 process.ready = true;
                 self.events.push_back(ClusterEvent::Ready(instance));
+                self.check_links(instance);
             }
             Output::Left => self.end(now, instance, "exit 0", None),
             Output::Fatal(message) => self.end(now, instance, "exit 3", Some(message)),
@@ -430,5 +460,7 @@ fn slot(scenario: &Scenario, index: u32) -> Result<Slot, clap::Error> {
         id,
         process: None,
         ambush: None,
+        linked: true,
+        partitioned: false,
     })
 }

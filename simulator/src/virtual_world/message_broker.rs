@@ -1,8 +1,7 @@
 //! The broker of the virtual world: a key space, and around it connections that take time and can break.
 //!
-//! Each connection is a pair of ordered byte streams, as TCP is: what is sent on it arrives later, in order, or is cut
-//! off at some point and then nothing after it arrives either. In: what clients send. Out: [`Arrival`]s at the clients.
-//! A client that is gone is noticed by the broker only later; until then it counts as a receiver of messages.
+//! In: what clients send, and what faults do to the connections. Out: [`Arrival`]s at the clients. A client that is gone
+//! is noticed by the broker only later; until then it counts as a receiver of messages.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -16,61 +15,29 @@ use rand::rngs::ChaCha8Rng;
 use server::mutant::Planted;
 use server::store::{Call, Reply, Script, Value};
 
+use super::connection::{Arrival, Connection, ConnectionId, Party, Request};
 use super::queue::EventQueue;
 use super::watch::{Watching, tell};
+use crate::scenario::Connections;
 
 /// Unix time at the origin of the virtual clock, in microseconds.
 pub const UNIX_ORIGIN_US: u64 = 1_795_000_000_000_000;
 /// One way between a client and the broker, in microseconds: least and most.
 const ONE_WAY_US: (u64, u64) = (50, 150);
+/// Bytes for a slow subscriber beyond which Redis drops it (`client-output-buffer-limit pubsub`, the hard limit).
+const OUTPUT_BUFFER: usize = 32 << 20;
+/// What a message costs beside its payload, in that buffer.
+const MESSAGE_OVERHEAD: usize = 64;
 /// Keys whose time is over are removed so often, to bound memory; it changes no answer.
 const EXPIRE_INTERVAL: Duration = Duration::from_secs(1);
 /// So many at a time.
 const EXPIRE_BATCH: usize = 10_000;
 
-/// Names a connection; never used again.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd)]
-pub struct ConnectionId(u64);
-
-/// Something reaches a client on one of its connections.
-#[derive(Debug)]
-pub enum Arrival {
-    /// The connection for calls is up, and all scripts are loaded.
-    CommandConnected,
-    /// All subscriptions are confirmed.
-    SubscriberConnected,
-    /// What a script answered, or the broker's words instead.
-    Reply(u64, Result<Reply, String>),
-    /// A message on a channel.
-    Message(Push),
-}
-
-/// On its way between a client and the broker.
-enum Transit {
-    Open,
-    Call(Rc<Call>),
-    Publish(Rc<str>, Arc<str>),
-    Subscribe(usize),
-    Close,
-    /// On the way back.
-    Back(Arrival),
-}
-
-struct Connection {
-    /// The broker's name for it, once it has arrived there.
-    client: Option<ClientId>,
-    /// The channels to subscribe; none on a connection for calls.
-    channels: Vec<String>,
-    /// What is sent next arrives at the broker no earlier than this.
-    at_broker: Time,
-    /// What is sent next arrives at the client no earlier than this.
-    at_client: Time,
-    /// Messages that came before all subscriptions were confirmed; the client reads them afterwards.
-    early: Option<VecDeque<Arrival>>,
-    /// The client is gone.
-    closed: bool,
-    /// Nothing that was sent arrives any more.
-    cut: bool,
+/// Which way something is under way.
+#[derive(Clone, Copy)]
+enum Direction {
+    ToBroker,
+    ToClient,
 }
 
 /// The broker and everything on its way to and from it.
@@ -80,9 +47,15 @@ pub struct MessageBroker {
     hashes: Vec<String>,
     connections: BTreeMap<ConnectionId, Connection>,
     subscribers: BTreeMap<ClientId, ConnectionId>,
-    transit: EventQueue<(ConnectionId, Transit)>,
+    transit: EventQueue<(ConnectionId, Direction)>,
     arrivals: VecDeque<(ConnectionId, Arrival)>,
     next_connection: u64,
+    /// How many faults let nothing pass between a party and the broker, on the connections that listen or on the others.
+    held: BTreeMap<(Party, bool), u32>,
+    /// How many faults keep the broker from executing anything.
+    stalls: u32,
+    /// What it holds at most for a subscriber to which nothing passes.
+    output_buffer: usize,
     /// Who asks for what no client of the cluster asks for.
     observer: ClientId,
     expire_at: Time,
@@ -105,6 +78,9 @@ impl MessageBroker {
             transit: EventQueue::new(),
             arrivals: VecDeque::new(),
             next_connection: 1,
+            held: BTreeMap::new(),
+            stalls: 0,
+            output_buffer: OUTPUT_BUFFER,
             expire_at: Time::ZERO,
             watching: None,
             random,
@@ -112,40 +88,125 @@ impl MessageBroker {
     }
 
     /// A client begins to connect: for calls if it names no channels, else to subscribe these.
-    pub fn connect(&mut self, now: Time, channels: Vec<String>) -> ConnectionId {
+    pub fn connect(&mut self, now: Time, party: Party, channels: Vec<String>) -> ConnectionId {
         let id = ConnectionId(self.next_connection);
         self.next_connection += 1;
-        let early = (!channels.is_empty()).then(VecDeque::new);
-        let connection = Connection {
-            client: None,
-            channels,
-            at_broker: now,
-            at_client: now,
-            early,
-            closed: false,
-            cut: false,
-        };
-        self.connections.insert(id, connection);
-        self.send(now, id, Transit::Open);
+        self.connections.insert(id, Connection::new(now, party, channels));
+        self.send(now, id, Request::Open);
         id
     }
 
     /// A client calls a script.
     pub fn call(&mut self, now: Time, connection: ConnectionId, call: Rc<Call>) {
-        self.send(now, connection, Transit::Call(call));
+        self.send(now, connection, Request::Call(call));
     }
 
     /// A client publishes.
     pub fn publish(&mut self, now: Time, connection: ConnectionId, channel: Rc<str>, payload: Arc<str>) {
-        self.send(now, connection, Transit::Publish(channel, payload));
+        self.send(now, connection, Request::Publish(channel, payload));
     }
 
     /// The client's end of a connection is gone. What it sent before may still arrive, up to a point that is drawn;
     /// nothing comes back.
     pub fn close(&mut self, now: Time, id: ConnectionId) {
-        self.send(now, id, Transit::Close);
+        let broken = self.connections.get(&id).is_none_or(|it| it.broken);
+        if !broken {
+            self.send(now, id, Request::Close);
+        }
         if let Some(connection) = self.connections.get_mut(&id) {
-            connection.closed = true;
+            connection.client_gone = true;
+        }
+        self.bury(id);
+    }
+
+    /// Breaks a client's connections in between. The broker notices at once or some time before the client, which
+    /// notices after `half_open`. What is under way arrives up to a point that is drawn for each direction. Returns
+    /// whether there was any.
+    pub fn cut(&mut self, now: Time, party: Party, connections: Connections, half_open: Duration) -> bool {
+        let hit = |it: &Connection| {
+            it.party == party && connections.include(it.subscribes()) && !it.broken && !it.client_gone
+        };
+        let ids = self.connections.iter().filter(|(_, it)| hit(it));
+        let ids: Vec<ConnectionId> = ids.map(|(&id, _)| id).collect();
+        for &id in &ids {
+            let span = u64::try_from(half_open.as_micros()).unwrap_or(u64::MAX);
+            let noticed = Duration::from_micros(self.random.random_range(0..=span));
+            self.send(now + noticed, id, Request::Close);
+            self.send_back(now + half_open, id, Arrival::Lost);
+            if let Some(connection) = self.connections.get_mut(&id) {
+                connection.broken = true;
+            }
+        }
+        !ids.is_empty()
+    }
+
+    /// From now on nothing passes between a party and the broker, in neither direction, until [`Self::release`].
+    pub fn hold(&mut self, party: Party, connections: Connections, output_buffer: Option<usize>) {
+        self.output_buffer = output_buffer.unwrap_or(OUTPUT_BUFFER);
+        for listens in [false, true]
+            .into_iter()
+            .filter(|&listens| connections.include(listens))
+        {
+            *self.held.entry((party, listens)).or_default() += 1;
+        }
+    }
+
+    /// Ends one [`Self::hold`]; what waited arrives.
+    pub fn release(&mut self, now: Time, party: Party, connections: Connections) {
+        for listens in [false, true]
+            .into_iter()
+            .filter(|&listens| connections.include(listens))
+        {
+            if let Some(count) = self.held.get_mut(&(party, listens)) {
+                *count = count.saturating_sub(1);
+            }
+        }
+        self.held.retain(|_, count| *count > 0);
+        self.catch_up(now);
+    }
+
+    /// From now on the broker executes nothing, until [`Self::go_on`].
+    pub fn stall(&mut self) {
+        self.stalls += 1;
+    }
+
+    /// Ends one [`Self::stall`]; what waited is executed.
+    pub fn go_on(&mut self, now: Time) {
+        self.stalls = self.stalls.saturating_sub(1);
+        self.catch_up(now);
+    }
+
+    /// True if what a client sends on this connection reaches the broker, and is executed there.
+    pub fn is_sound(&self, id: ConnectionId) -> bool {
+        let stands = |it: &Connection| !it.broken && !it.client_gone && !self.is_held(it);
+        self.stalls == 0 && self.connections.get(&id).is_some_and(stands)
+    }
+
+    fn is_held(&self, connection: &Connection) -> bool {
+        self.held
+            .contains_key(&(connection.party, connection.subscribes()))
+    }
+
+    /// Things that could not arrive in time do so now, unless something else still keeps them.
+    fn catch_up(&mut self, now: Time) {
+        for (&id, connection) in &mut self.connections {
+            let held = self
+                .held
+                .contains_key(&(connection.party, connection.subscribes()));
+            let directions = [
+                (
+                    Direction::ToBroker,
+                    connection.up.overdue(now),
+                    held || self.stalls > 0,
+                ),
+                (Direction::ToClient, connection.down.overdue(now), held),
+            ];
+            for (direction, count, _) in directions.into_iter().filter(|(.., kept)| !kept) {
+                (0..count).for_each(|_| self.transit.push(now, (id, direction)));
+            }
+            if !held {
+                connection.held_bytes = 0;
+            }
         }
     }
 
@@ -170,22 +231,34 @@ impl MessageBroker {
 
     /// Lets the next thing arrive that is due; false if there is none.
     pub fn step(&mut self, now: Time) -> bool {
-        let Some((at, (id, transit))) = self.transit.pop(now) else {
+        let Some((at, (id, direction))) = self.transit.pop(now) else {
             return false;
         };
         if at >= self.expire_at {
             self.expire_at = at + EXPIRE_INTERVAL;
             self.keyspace.expire_due(unix_us(at), EXPIRE_BATCH);
         }
-        match transit {
-            Transit::Back(arrival) => self.arrive(id, arrival),
-            Transit::Close => self.forget(id),
-            towards if self.is_cut(id) => drop(towards),
-            Transit::Open => self.open(at, id),
-            Transit::Subscribe(index) => self.subscribe(at, id, index),
-            Transit::Call(call) => self.execute(at, id, &call),
-            Transit::Publish(channel, payload) => {
-                self.command(at, id, &[b"PUBLISH", channel.as_bytes(), payload.as_bytes()]);
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return true;
+        };
+        let held = self
+            .held
+            .contains_key(&(connection.party, connection.subscribes()));
+        match direction {
+            _ if held => {}
+            Direction::ToBroker if self.stalls > 0 => {}
+            Direction::ToClient => {
+                if let Some(arrival) = connection.down.pop(at) {
+                    let read = connection.arrive(arrival, &mut self.random);
+                    self.arrivals
+                        .extend(read.into_iter().map(|arrival| (id, arrival)));
+                    self.bury(id);
+                }
+            }
+            Direction::ToBroker => {
+                if let Some(request) = connection.up.pop(at) {
+                    self.take(at, id, request);
+                }
             }
         }
         true
@@ -200,55 +273,74 @@ impl MessageBroker {
         Duration::from_micros(self.random.random_range(ONE_WAY_US.0..=ONE_WAY_US.1))
     }
 
-    fn send(&mut self, now: Time, id: ConnectionId, transit: Transit) {
+    fn send(&mut self, now: Time, id: ConnectionId, request: Request) {
         let due = now + self.delay();
-        if let Some(connection) = self.connections.get_mut(&id) {
-            connection.at_broker = connection.at_broker.max(due);
-            self.transit.push(connection.at_broker, (id, transit));
+        if let Some(connection) = self.connections.get_mut(&id).filter(|it| !it.broken) {
+            let due = connection.up.push(due, request);
+            self.transit.push(due, (id, Direction::ToBroker));
         }
     }
 
     fn send_back(&mut self, now: Time, id: ConnectionId, arrival: Arrival) {
         let due = now + self.delay();
-        if let Some(connection) = self.connections.get_mut(&id).filter(|it| !it.closed) {
-            connection.at_client = connection.at_client.max(due);
-            self.transit
-                .push(connection.at_client, (id, Transit::Back(arrival)));
-        }
-    }
-
-    /// Each thing that was under way when the client went may be the first that is lost.
-    fn is_cut(&mut self, id: ConnectionId) -> bool {
-        let Some(connection) = self.connections.get_mut(&id) else {
-            return true;
-        };
-        if connection.closed && !connection.cut {
-            connection.cut = self.random.random_bool(0.5);
-        }
-        connection.cut
-    }
-
-    fn arrive(&mut self, id: ConnectionId, arrival: Arrival) {
-        let Some(connection) = self.connections.get_mut(&id).filter(|it| !it.closed) else {
+        let listens = |it: &&mut Connection| !it.client_gone && !it.broken;
+        let Some(connection) = self.connections.get_mut(&id).filter(listens) else {
             return;
         };
-        match (&arrival, &mut connection.early) {
-            (Arrival::Message(..), Some(early)) => early.push_back(arrival),
-            (Arrival::SubscriberConnected, early) => {
-                let early = early.take().unwrap_or_default();
-                self.arrivals.push_back((id, arrival));
-                self.arrivals
-                    .extend(early.into_iter().map(|arrival| (id, arrival)));
-            }
-            _ => self.arrivals.push_back((id, arrival)),
+        if let Arrival::Message(Push::Message { payload, .. }) = &arrival
+            && self.held.contains_key(&(connection.party, true))
+        {
+            connection.held_bytes += payload.len() + MESSAGE_OVERHEAD;
+        }
+        let overflows = connection.held_bytes > self.output_buffer;
+        let due = connection
+            .down
+            .push(due, if overflows { Arrival::Lost } else { arrival });
+        self.transit.push(due, (id, Direction::ToClient));
+        if overflows {
+            connection.broken = true;
+            self.forget(id);
         }
     }
 
+    /// Something arrives at the broker.
+    fn take(&mut self, now: Time, id: ConnectionId, request: Request) {
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
+        match request {
+            Request::Close => self.forget(id),
+            lost if connection.is_lost_upwards(&mut self.random) => drop(lost),
+            Request::Open => self.open(now, id),
+            Request::Subscribe(index) => self.subscribe(now, id, index),
+            Request::Call(call) => self.execute(now, id, &call),
+            Request::Publish(channel, payload) => {
+                self.command(now, id, &[b"PUBLISH", channel.as_bytes(), payload.as_bytes()]);
+            }
+        }
+    }
+
+    /// The broker notices that a client is gone.
     fn forget(&mut self, id: ConnectionId) {
-        let connection = self.connections.remove(&id);
-        if let Some(client) = connection.and_then(|connection| connection.client) {
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
+        connection.broker_gone = true;
+        if let Some(client) = connection.client.take() {
             self.subscribers.remove(&client);
             self.keyspace.disconnect(client);
+        }
+        self.bury(id);
+    }
+
+    /// A connection that neither end knows any more is no more.
+    fn bury(&mut self, id: ConnectionId) {
+        if self
+            .connections
+            .get(&id)
+            .is_some_and(|it| it.client_gone && it.broker_gone)
+        {
+            self.connections.remove(&id);
         }
     }
 
@@ -258,12 +350,12 @@ impl MessageBroker {
             return;
         };
         connection.client = Some(client);
-        if connection.channels.is_empty() {
+        if connection.subscribes() {
+            self.subscribers.insert(client, id);
+            self.send(now, id, Request::Subscribe(0));
+        } else {
             self.load_scripts(now, id);
             self.send_back(now, id, Arrival::CommandConnected);
-        } else {
-            self.subscribers.insert(client, id);
-            self.send(now, id, Transit::Subscribe(0));
         }
     }
 
@@ -288,7 +380,7 @@ impl MessageBroker {
             Some(channel) => {
                 self.command(now, id, &[b"SUBSCRIBE", channel.as_bytes()]);
                 let back = self.delay();
-                self.send(now + back, id, Transit::Subscribe(index + 1));
+                self.send(now + back, id, Request::Subscribe(index + 1));
             }
             None => self.send_back(now, id, Arrival::SubscriberConnected),
         }

@@ -5,8 +5,11 @@
 //! has the instances ([`process`]) and their broker ([`message_broker`]), and every delay is drawn from the seed.
 
 mod cluster;
+mod connection;
 mod diagram;
+mod link;
 mod message_broker;
+mod northbound;
 mod process;
 mod queue;
 mod search;

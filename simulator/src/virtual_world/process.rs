@@ -14,7 +14,8 @@ use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 use server::instance::{Config, Input, Instance, Output};
 
-use super::message_broker::{Arrival, ConnectionId};
+use super::connection::{Arrival, ConnectionId};
+use super::link::{Link, LinkKind};
 
 /// From one step to the next, in microseconds: least and most.
 const STEP_US: (u64, u64) = (1, 20);
@@ -25,9 +26,11 @@ const SOCKET_DATAGRAMS: usize = 4096;
 pub struct Process {
     instance: Instance,
     /// The connection for calls.
-    pub command: Option<ConnectionId>,
+    pub command: Link,
     /// The connection for subscriptions.
-    pub subscriber: Option<ConnectionId>,
+    pub subscriber: Link,
+    /// It has read that a connection is gone, and begins to make another.
+    lost: Option<LinkKind>,
     /// It has said that it is ready.
     pub ready: bool,
     /// Stopped by SIGSTOP.
@@ -62,8 +65,9 @@ impl Process {
     pub fn start(now: Time, config: Config, seed: u64) -> Self {
         Process {
             instance: Instance::new(config, seed),
-            command: None,
-            subscriber: None,
+            command: Link::default(),
+            subscriber: Link::default(),
+            lost: None,
             ready: false,
             paused: false,
             ending: false,
@@ -79,9 +83,9 @@ impl Process {
 
     /// Something arrives on one of its connections to the broker.
     pub fn arrive(&mut self, connection: ConnectionId, arrival: Arrival) {
-        if self.command == Some(connection) {
+        if self.command.connection == Some(connection) {
             self.replies.push_back(arrival);
-        } else if self.subscriber == Some(connection) {
+        } else if self.subscriber.connection == Some(connection) {
             self.messages.push_back(arrival);
         }
     }
@@ -104,13 +108,39 @@ impl Process {
         self.replies.clear();
         self.messages.clear();
         self.datagrams.clear();
-        [self.command.take(), self.subscriber.take()]
+        [&mut self.command, &mut self.subscriber].map(Link::drop_connection)
     }
 
-    /// Everything but its next subscriptions is as before; the old connection is returned.
-    pub fn resubscribe(&mut self, connection: ConnectionId) -> Option<ConnectionId> {
-        self.messages.clear();
-        self.subscriber.replace(connection)
+    /// Begins a connection; the one that it replaces is returned, and nothing that came on it is read any more.
+    pub fn connect(&mut self, kind: LinkKind, connection: ConnectionId) -> Option<ConnectionId> {
+        self.forget_arrivals(kind);
+        self.link(kind).begin(connection)
+    }
+
+    /// Gives up a connection, or an attempt to make it, until `at`; it is returned.
+    pub fn retry(&mut self, kind: LinkKind, at: Time) -> Option<ConnectionId> {
+        self.forget_arrivals(kind);
+        self.link(kind).retry(at)
+    }
+
+    /// One of its connections.
+    pub fn link(&mut self, kind: LinkKind) -> &mut Link {
+        match kind {
+            LinkKind::Command => &mut self.command,
+            LinkKind::Subscriber => &mut self.subscriber,
+        }
+    }
+
+    /// A connection that it has just found broken.
+    pub fn take_lost(&mut self) -> Option<LinkKind> {
+        self.lost.take()
+    }
+
+    fn forget_arrivals(&mut self, kind: LinkKind) {
+        match kind {
+            LinkKind::Command => self.replies.clear(),
+            LinkKind::Subscriber => self.messages.clear(),
+        }
     }
 
     /// When it wants to take its next step; none while it is paused.
@@ -169,8 +199,8 @@ impl Process {
                 self.shutdown = false;
                 self.instance.handle(now, Input::Shutdown);
             }
-            Some(Source::Replies) => self.read_broker(now, true),
-            Some(Source::Messages) => self.read_broker(now, false),
+            Some(Source::Replies) => self.read_broker(now, LinkKind::Command),
+            Some(Source::Messages) => self.read_broker(now, LinkKind::Subscriber),
             Some(Source::Datagrams) => {
                 if let Some((from, data)) = self.datagrams.pop_front() {
                     self.instance.handle(now, Input::Datagram { from, data: &data });
@@ -180,26 +210,35 @@ impl Process {
         }
     }
 
-    fn read_broker(&mut self, now: Time, replies: bool) {
-        let queue = if replies {
-            &mut self.replies
-        } else {
-            &mut self.messages
+    fn read_broker(&mut self, now: Time, kind: LinkKind) {
+        let queue = match kind {
+            LinkKind::Command => &mut self.replies,
+            LinkKind::Subscriber => &mut self.messages,
         };
-        let input = match queue.pop_front() {
-            Some(Arrival::CommandConnected) => Input::CommandConnected,
-            Some(Arrival::SubscriberConnected) => Input::SubscriberConnected,
-            Some(Arrival::Reply(call, Ok(reply))) => Input::Reply { call, reply },
-            Some(Arrival::Reply(call, Err(error))) => {
+        let Some(arrival) = queue.pop_front() else { return };
+        let concerns_instance = self.link(kind).read(&arrival);
+        if matches!(arrival, Arrival::Lost) {
+            self.lost = Some(kind);
+        }
+        if !concerns_instance {
+            return;
+        }
+        let input = match arrival {
+            Arrival::CommandConnected => Input::CommandConnected,
+            Arrival::SubscriberConnected => Input::SubscriberConnected,
+            Arrival::Lost if kind == LinkKind::Command => Input::CommandLost,
+            Arrival::Lost => Input::SubscriberLost,
+            Arrival::Reply(call, Ok(reply)) => Input::Reply { call, reply },
+            Arrival::Reply(call, Err(error)) => {
                 return self.instance.handle(now, Input::Refused { call, error: &error });
             }
-            Some(Arrival::Message(Push::Message { channel, payload })) => {
+            Arrival::Message(Push::Message { channel, payload }) => {
                 let channel = String::from_utf8_lossy(&channel);
                 let (channel, payload) = (channel.as_ref(), payload.as_ref());
                 return self.instance.handle(now, Input::Message { channel, payload });
             }
             // Nobody subscribes patterns.
-            Some(Arrival::Message(Push::PatternMessage { .. })) | None => return,
+            Arrival::Message(Push::PatternMessage { .. }) => return,
         };
         self.instance.handle(now, input);
     }

@@ -23,7 +23,7 @@ use crate::load::{Load, LoadOptions};
 use crate::network::{Impairment, Network, NetworkStats};
 use crate::progress::Progress;
 use crate::run::EnvironmentError;
-use crate::scenario::{Fault, FaultAction, Scenario};
+use crate::scenario::{Fault, FaultAction, Scenario, Target};
 use crate::seed::{Purpose, generator};
 use crate::targets::{Candidate, choose};
 
@@ -204,7 +204,7 @@ impl World {
             self.cluster.step(clock);
             while let Some(event) = self.cluster.poll_event() {
                 match event {
-                    ClusterEvent::Ready(_) | ClusterEvent::BackEndConnected => waiting -= 1,
+                    ClusterEvent::Ready(_) | ClusterEvent::BackEndConnected(true) => waiting -= 1,
                     ClusterEvent::Exited { words, .. } => {
                         return Err(EnvironmentError::new(words.unwrap_or_default()));
                     }
@@ -326,7 +326,14 @@ impl World {
                 self.back_end.handle_registration(channel, message);
                 self.flush_back_end();
             }
-            ClusterEvent::BackEndConnected => self.back_end.handle_connection(self.now, true),
+            ClusterEvent::BackEndConnected(connected) => {
+                self.back_end.handle_connection(self.now, connected);
+                self.flush_back_end();
+            }
+            ClusterEvent::Linked { party, up } => {
+                let id = self.cluster.party_name(party).to_owned();
+                self.record(Event::Link { id, up });
+            }
             ClusterEvent::Ready(instance) => {
                 let id = self.cluster.id(instance).to_owned();
                 self.record(Event::InstanceReady { id });
@@ -449,6 +456,16 @@ impl World {
 
     /// Chooses whom a fault hits. With `outputs` it waits there until the instance is between two of them.
     fn aim(&mut self, fault: Fault) {
+        if fault.target == Target::BackEnd {
+            let now = self.cluster_now();
+            let done = self.cluster.signal_back_end(now, &fault.action);
+            return self.note_outcome(&fault, done);
+        }
+        if fault.action.hits_broker() {
+            let now = self.cluster_now();
+            let done = self.cluster.signal_broker(now, &fault.action);
+            return self.note_outcome(&fault, done);
+        }
         let candidates = self.candidates();
         let random = &mut self.fault_random;
         let chosen = choose(
@@ -472,6 +489,14 @@ impl World {
         self.last_faulted.clone_from(&waits);
         if !at_once.is_empty() {
             self.strike(&fault, &at_once);
+        }
+    }
+
+    /// A fault that hits no instance has happened, or could not.
+    fn note_outcome(&mut self, fault: &Fault, done: Result<(), String>) {
+        match done {
+            Ok(()) => self.note_fault(fault, &[], Vec::new()),
+            Err(reason) => self.note_no_effect(fault, &reason),
         }
     }
 

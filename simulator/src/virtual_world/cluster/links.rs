@@ -1,0 +1,197 @@
+//! The connections of the instances and of the back end to the broker: how they break, and how they come back.
+//!
+//! In: faults, and what arrives. Out: [`ClusterEvent::Linked`] when somebody can no longer reach the broker, knowing it or
+//! not, and when both of its connections stand again.
+
+use std::time::Duration;
+
+use lwm2m::time::Time;
+
+use super::{BACK_END, Cluster, ClusterEvent, Due};
+use crate::scenario::{Connections, FaultAction};
+use crate::virtual_world::connection::{Arrival, ConnectionId, Party};
+use crate::virtual_world::link::{LinkKind, PATIENCE};
+
+/// From a lost connection to the next attempt, as in `server::net`.
+const RETRY: Duration = Duration::from_millis(100);
+
+impl Cluster {
+    /// Does to the back end what a fault wants.
+    pub fn signal_back_end(&mut self, now: Time, action: &FaultAction) -> Result<(), String> {
+        match action {
+            FaultAction::RedisCut {
+                connections,
+                half_open,
+            } => self.cut(now, self.slots.len(), *connections, *half_open),
+            FaultAction::RedisSlow {
+                connections,
+                stall,
+                output_buffer,
+            } => {
+                self.slow(now, self.slots.len(), *connections, *stall, *output_buffer);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Does to the broker itself what a fault wants.
+    pub fn signal_broker(&mut self, now: Time, action: &FaultAction) -> Result<(), String> {
+        if let FaultAction::RedisSlow { stall, .. } = action {
+            self.broker.stall();
+            self.due
+                .push(now + *stall, (self.slots.len(), Due::Release(None)));
+        }
+        self.check_all_links();
+        Ok(())
+    }
+
+    /// Cuts an instance off from everything, or ends that. TCP keeps what it could not bring.
+    pub(super) fn partition(&mut self, now: Time, instance: usize, cut_off: bool) -> Result<(), String> {
+        let slot = &mut self.slots[instance];
+        if slot.partitioned == cut_off {
+            let state = if cut_off { "already" } else { "not" };
+            return Err(format!("{} is {state} cut off", slot.id));
+        }
+        slot.partitioned = cut_off;
+        if cut_off {
+            self.broker.hold(instance, Connections::Both, None);
+        } else {
+            self.broker.release(now, instance, Connections::Both);
+        }
+        self.check_links(instance);
+        Ok(())
+    }
+
+    pub(super) fn slow(
+        &mut self,
+        now: Time,
+        party: Party,
+        connections: Option<Connections>,
+        stall: Duration,
+        output_buffer: Option<usize>,
+    ) {
+        let connections = connections.unwrap_or(Connections::Both);
+        self.broker.hold(party, connections, output_buffer);
+        self.due
+            .push(now + stall, (party, Due::Release(Some(connections))));
+        self.check_links(party);
+    }
+
+    pub(super) fn release(&mut self, now: Time, party: Party, connections: Option<Connections>) {
+        match connections {
+            Some(connections) => self.broker.release(now, party, connections),
+            None => self.broker.go_on(now),
+        }
+        self.check_all_links();
+    }
+
+    fn check_all_links(&mut self) {
+        (0..=self.slots.len()).for_each(|party| self.check_links(party));
+    }
+
+    pub(super) fn cut(
+        &mut self,
+        now: Time,
+        party: Party,
+        connections: Connections,
+        half_open: Duration,
+    ) -> Result<(), String> {
+        let any = self.broker.cut(now, party, connections, half_open);
+        self.check_links(party);
+        any.then_some(())
+            .ok_or_else(|| format!("{} has no such connection", self.party_name(party)))
+    }
+
+    /// The id of an instance, or `back-end`.
+    pub fn party_name(&self, party: Party) -> &str {
+        self.slots.get(party).map_or(BACK_END, |slot| &slot.id)
+    }
+
+    /// The back end's side of its connections.
+    pub(super) fn deliver_north(&mut self, now: Time, connection: ConnectionId, arrival: Arrival) {
+        let back_end = self.slots.len();
+        let (event, again) = self.northbound.arrive(now, connection, arrival, &mut self.broker);
+        if let Some(at) = again {
+            self.due.push(at, (back_end, Due::Connect(LinkKind::Command)));
+        }
+        if matches!(event, Some(ClusterEvent::BackEndConnected(_))) {
+            self.check_links(back_end);
+        }
+        self.events.extend(event);
+    }
+
+    /// Says so if somebody has just lost a connection to the broker, or has both again.
+    pub(super) fn check_links(&mut self, party: Party) {
+        let sound = |id: Option<ConnectionId>| id.is_some_and(|id| self.broker.is_sound(id));
+        let (up, said) = match self.slots.get_mut(party) {
+            None => {
+                let connections = self.northbound.connections();
+                let up = self.northbound.is_up() && connections.into_iter().all(sound);
+                (up, &mut self.back_end_linked)
+            }
+            Some(slot) => {
+                let Some(process) = slot.process.as_ref().filter(|process| process.ready) else {
+                    return;
+                };
+                let links = [&process.command, &process.subscriber];
+                let up = links.iter().all(|link| link.up && sound(link.connection));
+                (up, &mut slot.linked)
+            }
+        };
+        if *said != up {
+            *said = up;
+            self.events.push_back(ClusterEvent::Linked { party, up });
+        }
+    }
+
+    /// Begins a connection of an instance; one of the same kind is dropped.
+    pub(super) fn connect(&mut self, now: Time, instance: usize, kind: LinkKind) {
+        let Some(process) = &mut self.slots[instance].process else {
+            return;
+        };
+        let channels = process.link(kind).channels.clone();
+        let connection = self.broker.connect(now, instance, channels);
+        if let Some(old) = process.connect(kind, connection) {
+            self.broker.close(now, old);
+        }
+        let patience = Due::OutOfPatience(kind, connection);
+        self.due.push(now + PATIENCE, (instance, patience));
+    }
+
+    /// The time of the next attempt has come, unless something else has happened meanwhile.
+    pub(super) fn connect_again(&mut self, now: Time, instance: usize, kind: LinkKind) {
+        let process = self.slots[instance].process.as_mut();
+        if process.is_some_and(|process| process.link(kind).retry_at == Some(now)) {
+            self.connect(now, instance, kind);
+        }
+    }
+
+    pub(super) fn lose_patience(
+        &mut self,
+        now: Time,
+        instance: usize,
+        kind: LinkKind,
+        connection: ConnectionId,
+    ) {
+        let process = self.slots[instance].process.as_mut();
+        let waits = process.is_some_and(|process| {
+            let link = process.link(kind);
+            link.connection == Some(connection) && !link.up && !process.paused
+        });
+        if waits {
+            self.retry(now, instance, kind);
+        }
+    }
+
+    /// Gives up a connection of an instance, and tries again soon.
+    pub(super) fn retry(&mut self, now: Time, instance: usize, kind: LinkKind) {
+        let Some(process) = &mut self.slots[instance].process else {
+            return;
+        };
+        if let Some(old) = process.retry(kind, now + RETRY) {
+            self.broker.close(now, old);
+        }
+        self.due.push(now + RETRY, (instance, Due::Connect(kind)));
+    }
+}

@@ -1,0 +1,193 @@
+//! Faults of the broker and of the connections to it, one at a time, in the virtual world: what the cluster makes of
+//! each, and that the contract holds.
+
+// Helpers of tests, though clippy does not see it.
+#![allow(clippy::unwrap_used)]
+
+use simulator::history::{Entry, Event, HistoryReader};
+use simulator::report::{Report, judge};
+use simulator::run::RunOptions;
+use simulator::scenario::{RedisChoice, Scenario};
+use simulator::virtual_world;
+
+/// Thirty devices behind three instances, eight seconds of requests of all kinds.
+const BASE: &str = r#"
+name = "broker-fault"
+question = "Does the contract hold?"
+duration = "10s"
+[cluster]
+instances = 3
+[devices]
+count = 30
+register_rate = 100
+lifetime = "20s"
+[[load]]
+kind = { read = 3, write = 1, execute = 1, write-update = 1 }
+rate = 30
+start = "1s"
+timeout = "6s"
+[expect]
+"tickets.violations" = 0
+"#;
+
+struct Run {
+    report: Report,
+    entries: Vec<Entry>,
+}
+
+/// Runs the base scenario with these faults and demands what always has to hold: nothing is violated, and every request
+/// of which the broker's memory was not lost has ended.
+fn survives(faults: &str) -> Run {
+    let scenario = Scenario::parse(&format!("{BASE}{faults}"), "broker-fault.toml").unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let options = RunOptions {
+        seed: 7,
+        redis: RedisChoice::Embedded,
+        out: directory.path().to_owned(),
+        quiet: true,
+    };
+    let outcome = virtual_world::run(&scenario, &options).unwrap();
+    let report = judge(&outcome.history, &scenario, &outcome.facts).unwrap().report;
+    assert_eq!(
+        (report.tickets.violations, report.events.violations),
+        (0, 0),
+        "{:#?}",
+        report.counter_examples
+    );
+    assert_eq!(report.warnings, Vec::<String>::new());
+    let tickets = &report.tickets;
+    let ended = tickets.responses + tickets.errors + tickets.lost_with_broker;
+    assert!(tickets.sent > 200 && ended == tickets.sent, "{tickets:?}");
+    let entries = HistoryReader::open(&outcome.history).unwrap();
+    let entries = entries.map(|entry| entry.unwrap()).collect();
+    Run { report, entries }
+}
+
+impl Run {
+    /// The members that were heard, in order.
+    fn speakers(&self) -> Vec<String> {
+        let mut speakers: Vec<String> = Vec::new();
+        for entry in &self.entries {
+            if let Event::Heard { message } = &entry.event
+                && let Some((_, by)) = message.split_once("\"by\":\"")
+            {
+                speakers.push(by.trim_end_matches("\"}").to_owned());
+            }
+        }
+        speakers.sort();
+        speakers.dedup();
+        speakers
+    }
+
+    /// What was said of the connections of an instance or of the back end: up or not, and when in milliseconds.
+    fn links(&self, who: &str) -> Vec<(bool, u64)> {
+        let links = self.entries.iter().filter_map(|entry| match &entry.event {
+            Event::Link { id, up } if id == who => Some((*up, entry.at_us / 1000)),
+            _ => None,
+        });
+        links.collect()
+    }
+
+    fn back_end_connections(&self) -> Vec<bool> {
+        let events = self.entries.iter().filter_map(|entry| match entry.event {
+            Event::BackEnd { connected } => Some(connected),
+            _ => None,
+        });
+        events.collect()
+    }
+}
+
+#[test]
+fn commands_that_were_cut_off_are_given_again_by_the_same_members() {
+    let run = survives("[[fault]]\nat = \"4s\"\ndo = \"redis-cut\"\nconnection = \"command\"\n");
+    assert_eq!(run.speakers(), ["A#1", "B#1", "C#1"]);
+    assert_eq!((run.report.tickets.errors, run.report.tickets.repeats), (0, 0));
+    for id in ["A", "B", "C"] {
+        let links = run.links(id);
+        assert_eq!(links.iter().map(|(up, _)| *up).collect::<Vec<_>>(), [false, true]);
+        let took = links[1].1 - links[0].1;
+        assert!(
+            (100..110).contains(&took),
+            "the server tries again after 100 ms, not {took}"
+        );
+    }
+}
+
+#[test]
+fn a_deaf_member_is_declared_dead_and_others_take_what_it_does_not_hear() {
+    let run = survives(
+        "[[fault]]\nat = \"4s\"\ndo = \"redis-cut\"\nconnection = \"subscriber\"\ninstance = \"B\"\nhalf_open = \"3s\"\n",
+    );
+    assert_eq!(run.speakers(), ["A#1", "B#1", "B#2", "C#1"]);
+    assert_eq!(run.report.tickets.errors, 0);
+    let back = run.links("B")[1].1;
+    assert!(
+        (5000..5600).contains(&back),
+        "it lives on for less than 1.5 leases, not until {back}"
+    );
+}
+
+#[test]
+fn a_subscription_that_was_cut_is_made_again_within_the_lease_of_the_member() {
+    let run = survives(
+        "[[fault]]\nat = \"4s\"\ndo = \"redis-cut\"\nconnection = \"subscriber\"\ninstance = \"all\"\n",
+    );
+    assert_eq!(run.speakers(), ["A#1", "B#1", "C#1"]);
+    assert_eq!(run.report.tickets.errors, 0);
+}
+
+#[test]
+fn the_back_end_publishes_open_tickets_again_after_its_connections_were_cut() {
+    let run = survives(
+        "[[fault]]\nat = \"4s\"\ndo = \"redis-cut\"\nconnection = \"subscriber\"\ninstance = \"back-end\"\nhalf_open = \"1s\"\n",
+    );
+    assert_eq!(run.back_end_connections(), [true, false, true]);
+    assert_eq!(run.links("back-end").len(), 2);
+    assert_eq!(run.speakers(), ["A#1", "B#1", "C#1"]);
+    assert!(run.report.tickets.repeats > 10, "{:?}", run.report.tickets);
+    assert!(run.report.tickets.repeat_copies > 0, "{:?}", run.report.tickets);
+}
+
+#[test]
+fn a_broker_that_stalls_for_less_than_a_lease_delays_and_breaks_nothing() {
+    let run = survives("[[fault]]\nat = \"4s\"\ndo = \"redis-slow\"\nstall = \"400ms\"\n");
+    assert_eq!(run.speakers(), ["A#1", "B#1", "C#1"]);
+    assert_eq!(run.links("A"), [(false, 4000), (true, 4400)]);
+    assert_eq!(run.report.tickets.errors, 0);
+}
+
+#[test]
+fn after_a_stall_of_the_broker_that_outlasts_all_leases_every_member_joins_again() {
+    let run = survives("[[fault]]\nat = \"4s\"\ndo = \"redis-slow\"\nstall = \"2s\"\n");
+    let speakers = run.speakers();
+    for member in ["A#2", "B#2", "C#2"] {
+        assert!(speakers.contains(&member.to_owned()), "{speakers:?}");
+    }
+    assert_eq!(run.report.devices.reregistrations, 0);
+}
+
+#[test]
+fn a_slow_subscriber_is_dropped_when_the_brokers_buffer_is_full() {
+    let slow = "[[fault]]\nat = \"4s\"\ndo = \"redis-slow\"\nconnection = \"subscriber\"\ninstance = \"back-end\"\n\
+                stall = \"600ms\"\n";
+    let waits = survives(slow);
+    assert_eq!(waits.back_end_connections(), [true]);
+    let dropped = survives(&format!("{slow}output_buffer = 1000\n"));
+    assert_eq!(dropped.back_end_connections(), [true, false, true]);
+}
+
+#[test]
+fn a_partitioned_instance_is_replaced_and_comes_back_as_another_member() {
+    let run = survives(
+        "[[fault]]\nat = \"4s\"\ndo = \"partition\"\ninstance = \"B\"\n\
+         [[fault]]\nat = \"7s\"\ndo = \"heal\"\ninstance = \"last-faulted\"\n",
+    );
+    assert_eq!(run.links("B")[0], (false, 4000));
+    assert!(run.links("B")[1].1 >= 7000);
+    assert!(run.report.failover_ms.detect.is_some());
+    let speakers = run.speakers();
+    assert!(
+        speakers.contains(&"B#1".to_owned()) && !speakers.contains(&"A#2".to_owned()),
+        "{speakers:?}"
+    );
+}
