@@ -2,8 +2,8 @@
 //!
 //! In: the source address of each datagram, answers to health pings, the time. Out: the instance to forward to, ping
 //! datagrams, and changes of mind about an instance's health. Modelled after what sits before real clusters (LVS, a
-//! cloud's network load balancer): a flow table, health checks that need several failures, and fail-open when nothing
-//! is healthy. The health check is a CoAP ping (RFC 7252, section 4.3): an empty Confirmable message, answered by a Reset.
+//! cloud's network load balancer): a flow table, health checks that need several failures, and a choice of what to do
+//! when nothing is healthy. The health check is a CoAP ping (RFC 7252, section 4.3): an empty Confirmable message, answered by a Reset.
 
 use std::collections::VecDeque;
 use std::net::SocketAddrV4;
@@ -14,7 +14,7 @@ use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 use rustc_hash::FxHashMap;
 
-use crate::scenario::{self, BalancerPolicy, HealthCheck};
+use crate::scenario::{self, BalancerPolicy, HealthCheck, Unhealthy};
 
 /// First byte of an empty Confirmable message: version 1, type CON, no token (RFC 7252, section 3).
 const EMPTY_CONFIRMABLE: u8 = 0x40;
@@ -32,6 +32,8 @@ pub struct BalancerOptions {
     pub flow_timeout: Duration,
     /// How instances are checked. An answer may take as long as the interval.
     pub health: HealthCheck,
+    /// What happens when no instance is healthy.
+    pub unhealthy: Unhealthy,
     /// Most flows in the table. The flows beyond it are hashed anew for each datagram.
     pub max_flows: usize,
 }
@@ -42,6 +44,7 @@ impl From<&scenario::Balancer> for BalancerOptions {
             policy: balancer.policy,
             flow_timeout: balancer.flow_timeout,
             health: balancer.health.clone(),
+            unhealthy: balancer.unhealthy,
             max_flows: MAX_FLOWS,
         }
     }
@@ -82,13 +85,14 @@ struct Backend {
 pub struct Balancer {
     options: BalancerOptions,
     backends: Vec<Backend>,
-    /// Indices of the instances that get traffic; all of them if none is healthy.
+    /// Indices of the instances that get traffic. If none is healthy: all of them, or none.
     eligible: Vec<usize>,
     flows: FxHashMap<SocketAddrV4, Flow>,
     /// Part of the hash: another one sends flows elsewhere.
     salt: u64,
     next_sweep: Time,
     turn: usize,
+    dropped: u64,
     next_check: Time,
     message_id: u16,
     pings: VecDeque<Ping>,
@@ -115,6 +119,7 @@ impl Balancer {
             salt: 0,
             next_sweep,
             turn: 0,
+            dropped: 0,
             next_check: now,
             message_id: 0,
             pings: VecDeque::new(),
@@ -123,16 +128,25 @@ impl Balancer {
         }
     }
 
-    /// The instance that gets a datagram from this source.
-    pub fn route(&mut self, now: Time, source: SocketAddrV4) -> usize {
-        match self.options.policy {
+    /// The instance that gets a datagram from this source; none if there is none to get it.
+    pub fn route(&mut self, now: Time, source: SocketAddrV4) -> Option<usize> {
+        if self.eligible.is_empty() {
+            self.dropped += 1;
+            return None;
+        }
+        Some(match self.options.policy {
             BalancerPolicy::SourceHash => self.route_flow(now, source),
             BalancerPolicy::RoundRobin => {
                 self.turn = (self.turn + 1) % self.eligible.len();
                 self.eligible[self.turn]
             }
             BalancerPolicy::Random => self.eligible[self.random.random_range(0..self.eligible.len())],
-        }
+        })
+    }
+
+    /// Datagrams that went nowhere because no instance was healthy.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
     }
 
     /// Forgets every flow and hashes anew, as a balancer does that is replaced by one that knows nothing of it. False if
@@ -220,7 +234,7 @@ impl Balancer {
         self.eligible = (0..self.backends.len())
             .filter(|&index| self.backends[index].healthy)
             .collect();
-        if self.eligible.is_empty() {
+        if self.eligible.is_empty() && self.options.unhealthy == Unhealthy::FailOpen {
             // Fail open: a check that finds everything dead is more likely wrong than right.
             self.eligible = (0..self.backends.len()).collect();
         }
@@ -267,7 +281,7 @@ fn rendezvous(source: SocketAddrV4, salt: u64, eligible: &[usize]) -> usize {
         .iter()
         .copied()
         .max_by_key(|&instance| weight(instance))
-        .expect("never empty: it fails open")
+        .expect("nothing is routed when nobody is eligible")
 }
 
 /// A fixed 64-bit mixing function (the finaliser of SplitMix64), so that routes are the same on every machine.
@@ -294,6 +308,7 @@ mod tests {
                 interval: INTERVAL,
                 failures: 2,
             },
+            unhealthy: Unhealthy::FailOpen,
             max_flows: 100_000,
         };
         Balancer::new(Time::ZERO, options, instances, ChaCha8Rng::seed_from_u64(1))
@@ -318,9 +333,11 @@ mod tests {
     #[test]
     fn the_source_hash_spreads_devices_evenly_and_keeps_each_where_it_is() {
         let mut balancer = balancer(BalancerPolicy::SourceHash, 3);
-        let first: Vec<usize> = (0..3000).map(|n| balancer.route(Time::ZERO, device(n))).collect();
+        let first: Vec<usize> = (0..3000)
+            .map(|n| balancer.route(Time::ZERO, device(n)).unwrap())
+            .collect();
         let again: Vec<usize> = (0..3000)
-            .map(|n| balancer.route(Time::from_millis(9), device(n)))
+            .map(|n| balancer.route(Time::from_millis(9), device(n)).unwrap())
             .collect();
         assert_eq!(first, again);
         for instance in 0..3 {
@@ -356,10 +373,14 @@ mod tests {
     #[test]
     fn only_the_flows_of_a_dead_instance_move_and_they_stay_when_it_comes_back() {
         let mut balancer = balancer(BalancerPolicy::SourceHash, 3);
-        let before: Vec<usize> = (0..300).map(|n| balancer.route(Time::ZERO, device(n))).collect();
+        let before: Vec<usize> = (0..300)
+            .map(|n| balancer.route(Time::ZERO, device(n)).unwrap())
+            .collect();
         (0..4).for_each(|n| drop(check(&mut balancer, Time::ZERO + INTERVAL * n, &[0, 2])));
         let now = Time::from_millis(900);
-        let after: Vec<usize> = (0..300).map(|n| balancer.route(now, device(n))).collect();
+        let after: Vec<usize> = (0..300)
+            .map(|n| balancer.route(now, device(n)).unwrap())
+            .collect();
         for (before, after) in before.iter().zip(&after) {
             assert!(if *before == 1 {
                 *after != 1
@@ -368,7 +389,9 @@ mod tests {
             });
         }
         check(&mut balancer, Time::from_millis(1000), &[0, 1, 2]);
-        let later: Vec<usize> = (0..300).map(|n| balancer.route(now, device(n))).collect();
+        let later: Vec<usize> = (0..300)
+            .map(|n| balancer.route(now, device(n)).unwrap())
+            .collect();
         assert_eq!(later, after);
     }
 
@@ -376,7 +399,9 @@ mod tests {
     fn a_reset_sends_flows_anew_and_some_of_them_elsewhere() {
         let mut balancer = balancer(BalancerPolicy::SourceHash, 3);
         let route = |balancer: &mut Balancer| -> Vec<usize> {
-            (0..300).map(|n| balancer.route(Time::ZERO, device(n))).collect()
+            (0..300)
+                .map(|n| balancer.route(Time::ZERO, device(n)).unwrap())
+                .collect()
         };
         let before = route(&mut balancer);
         assert!(balancer.reset_flows());
@@ -401,18 +426,31 @@ mod tests {
     fn a_full_flow_table_still_routes() {
         let mut balancer = balancer(BalancerPolicy::SourceHash, 2);
         balancer.options.max_flows = 1;
-        let first = balancer.route(Time::ZERO, device(1));
+        let first = balancer.route(Time::ZERO, device(1)).unwrap();
         balancer.route(Time::ZERO, device(2));
         assert_eq!(balancer.flows(), 1);
-        assert_eq!(balancer.route(Time::ZERO, device(1)), first);
+        assert_eq!(balancer.route(Time::ZERO, device(1)).unwrap(), first);
     }
 
     #[test]
     fn with_everything_down_the_balancer_fails_open() {
         let mut balancer = balancer(BalancerPolicy::RoundRobin, 2);
         (0..4).for_each(|n| drop(check(&mut balancer, Time::ZERO + INTERVAL * n, &[])));
-        let routes: Vec<usize> = (0..4).map(|n| balancer.route(Time::ZERO, device(n))).collect();
+        let routes: Vec<usize> = (0..4)
+            .map(|n| balancer.route(Time::ZERO, device(n)).unwrap())
+            .collect();
         assert_eq!(routes, [1, 0, 1, 0]);
+    }
+
+    #[test]
+    fn with_everything_down_a_closed_balancer_drops_until_somebody_answers() {
+        let mut balancer = balancer(BalancerPolicy::SourceHash, 2);
+        balancer.options.unhealthy = Unhealthy::FailClosed;
+        (0..4).for_each(|n| drop(check(&mut balancer, Time::ZERO + INTERVAL * n, &[])));
+        let routes: Vec<_> = (0..4).map(|n| balancer.route(Time::ZERO, device(n))).collect();
+        assert_eq!((routes, balancer.dropped()), (vec![None; 4], 4));
+        check(&mut balancer, Time::from_millis(800), &[1]);
+        assert_eq!(balancer.route(Time::ZERO, device(1)), Some(1));
     }
 
     #[test]
@@ -420,7 +458,9 @@ mod tests {
         for policy in [BalancerPolicy::RoundRobin, BalancerPolicy::Random] {
             let mut balancer = balancer(policy, 3);
             (0..4).for_each(|n| drop(check(&mut balancer, Time::ZERO + INTERVAL * n, &[0, 2])));
-            let mut seen: Vec<usize> = (0..50).map(|_| balancer.route(Time::ZERO, device(1))).collect();
+            let mut seen: Vec<usize> = (0..50)
+                .map(|_| balancer.route(Time::ZERO, device(1)).unwrap())
+                .collect();
             seen.sort_unstable();
             seen.dedup();
             assert_eq!(seen, [0, 2]);

@@ -6,6 +6,7 @@
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use lwm2m::time::Time;
@@ -29,6 +30,10 @@ pub struct Impairment {
     pub loss: f64,
     /// Probability (0 to 1) that a datagram that arrives does so a second time; each copy has its own jitter.
     pub duplicate: f64,
+    /// Largest addition to the delay of a copy; drawn uniformly from zero to this.
+    pub duplicate_delay: Duration,
+    /// Largest datagram that passes, in bytes of UDP payload; larger ones vanish. 0: all pass.
+    pub mtu: usize,
     /// Probability (0 to 1) that a datagram is held back by another latency, jitter and 10 ms, so that later ones
     /// overtake it.
     pub reorder: f64,
@@ -41,6 +46,8 @@ impl From<&scenario::Network> for Impairment {
             jitter: network.jitter,
             loss: network.loss,
             duplicate: network.duplicate,
+            duplicate_delay: network.duplicate_delay,
+            mtu: network.mtu as usize,
             reorder: network.reorder,
         }
     }
@@ -55,12 +62,25 @@ pub struct NetworkStats {
     pub delivered: u64,
     /// Datagrams lost by the impairment.
     pub lost: u64,
+    /// Datagrams that were larger than the MTU.
+    pub too_large: u64,
     /// Copies made by the impairment.
     pub duplicated: u64,
     /// Datagrams held back by the impairment.
     pub reordered: u64,
     /// Datagrams dropped because too many were in flight.
     pub overflowed: u64,
+}
+
+/// A datagram between a device and the balancer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Packet {
+    /// The address that the device has, or had.
+    pub device: Ipv4Addr,
+    /// The index of the instance that sent it; none if the device did.
+    pub sender: Option<u32>,
+    /// The bytes.
+    pub datagram: Vec<u8>,
 }
 
 /// A datagram under way. Ordered by arrival, then by departure, so that equal times keep their order.
@@ -119,9 +139,13 @@ impl<T: Clone> Network<T> {
         self.impairment = impairment;
     }
 
-    /// Takes a datagram that leaves at `now`.
-    pub fn send(&mut self, now: Time, item: T) {
+    /// Takes a datagram of this many bytes that leaves at `now`.
+    pub fn send(&mut self, now: Time, item: T, bytes: usize) {
         self.stats.sent += 1;
+        if self.impairment.mtu > 0 && bytes > self.impairment.mtu {
+            self.stats.too_large += 1;
+            return;
+        }
         if self.chance(self.impairment.loss) {
             self.stats.lost += 1;
             return;
@@ -134,7 +158,7 @@ impl<T: Clone> Network<T> {
         }
         if copy {
             self.stats.duplicated += 1;
-            let due = now + self.delay();
+            let due = now + self.delay() + self.uniform(self.impairment.duplicate_delay);
             self.enqueue(due, item.clone());
         }
         self.enqueue(due, item);
@@ -178,13 +202,15 @@ impl<T: Clone> Network<T> {
     }
 
     fn delay(&mut self) -> Duration {
-        let jitter = u64::try_from(self.impairment.jitter.as_micros()).unwrap_or(u64::MAX);
-        let extra = if jitter == 0 {
-            0
-        } else {
-            self.random.random_range(0..=jitter)
-        };
-        self.impairment.latency + Duration::from_micros(extra)
+        self.impairment.latency + self.uniform(self.impairment.jitter)
+    }
+
+    fn uniform(&mut self, most: Duration) -> Duration {
+        let most = u64::try_from(most.as_micros()).unwrap_or(u64::MAX);
+        if most == 0 {
+            return Duration::ZERO;
+        }
+        Duration::from_micros(self.random.random_range(0..=most))
     }
 
     /// Draws only when the outcome is open, so that a perfect link takes nothing from the generator.
@@ -216,7 +242,7 @@ mod tests {
     fn a_perfect_link_delivers_at_once_and_in_order() {
         let mut network = network(Impairment::default());
         let now = Time::from_millis(3);
-        (0..3).for_each(|item| network.send(now, item));
+        (0..3).for_each(|item| network.send(now, item, 0));
         assert_eq!(drain(&mut network), [(3000, 0), (3000, 1), (3000, 2)]);
     }
 
@@ -226,7 +252,7 @@ mod tests {
             latency: Duration::from_millis(5),
             ..Impairment::default()
         });
-        network.send(Time::ZERO, 1);
+        network.send(Time::ZERO, 1, 0);
         assert_eq!(network.poll(Time::from_micros(4_999)), None);
         assert_eq!(network.next_deadline(), Some(Time::from_millis(5)));
         assert_eq!(network.poll(Time::from_millis(5)), Some(1));
@@ -242,7 +268,7 @@ mod tests {
             jitter,
             ..Impairment::default()
         });
-        (0..1000).for_each(|item| network.send(Time::ZERO, item));
+        (0..1000).for_each(|item| network.send(Time::ZERO, item, 0));
         let arrived = drain(&mut network);
         assert!(arrived.iter().all(|(due, _)| (5_000..=7_000).contains(due)));
         assert!(arrived[0].0 < 5_100 && arrived[999].0 > 6_900);
@@ -257,7 +283,7 @@ mod tests {
             ..Impairment::default()
         };
         let mut network = network(impairment);
-        (0..10_000).for_each(|item| network.send(Time::from_micros(u64::from(item) * 1000), item));
+        (0..10_000).for_each(|item| network.send(Time::from_micros(u64::from(item) * 1000), item, 0));
         let arrived = drain(&mut network);
         let stats = network.stats();
         assert!((1_800..2_200).contains(&stats.lost), "{stats:?}");
@@ -271,6 +297,32 @@ mod tests {
     }
 
     #[test]
+    fn what_is_larger_than_the_mtu_vanishes_and_is_counted() {
+        let mut network = network(Impairment {
+            mtu: 100,
+            ..Impairment::default()
+        });
+        network.send(Time::ZERO, 1, 100);
+        network.send(Time::ZERO, 2, 101);
+        assert_eq!(drain(&mut network), [(0, 1)]);
+        assert_eq!(network.stats().too_large, 1);
+    }
+
+    #[test]
+    fn a_copy_comes_up_to_its_own_delay_later() {
+        let mut network = network(Impairment {
+            duplicate: 1.0,
+            duplicate_delay: Duration::from_secs(247),
+            ..Impairment::default()
+        });
+        (0..1000).for_each(|item| network.send(Time::ZERO, item, 0));
+        let arrived = drain(&mut network);
+        assert_eq!(arrived.len(), 2000);
+        assert!(arrived[..1000].iter().all(|(due, _)| *due == 0));
+        assert!(arrived[1999].0 > 240_000_000 && arrived[1999].0 <= 247_000_000);
+    }
+
+    #[test]
     fn the_same_seed_does_the_same_to_every_datagram() {
         let impairment = Impairment {
             loss: 0.3,
@@ -279,7 +331,7 @@ mod tests {
         };
         let run = || {
             let mut network = network(impairment);
-            (0..500).for_each(|item| network.send(Time::ZERO, item));
+            (0..500).for_each(|item| network.send(Time::ZERO, item, 0));
             drain(&mut network)
         };
         assert_eq!(run(), run());
@@ -293,7 +345,7 @@ mod tests {
             ..Impairment::default()
         };
         let mut network = Network::new(impairment, ChaCha8Rng::seed_from_u64(1), 2);
-        (0..5).for_each(|item| network.send(Time::ZERO, item));
+        (0..5).for_each(|item| network.send(Time::ZERO, item, 0));
         assert_eq!(network.stats().overflowed, 3);
         assert_eq!(drain(&mut network), [(1000, 0), (1000, 1)]);
     }
@@ -304,12 +356,12 @@ mod tests {
             latency: Duration::from_millis(5),
             ..Impairment::default()
         });
-        network.send(Time::ZERO, 1);
+        network.send(Time::ZERO, 1, 0);
         network.set_impairment(Impairment {
             loss: 1.0,
             ..Impairment::default()
         });
-        network.send(Time::ZERO, 2);
+        network.send(Time::ZERO, 2, 0);
         assert_eq!(drain(&mut network), [(5000, 1)]);
     }
 }

@@ -3,8 +3,9 @@
 // Helpers of tests, though clippy does not see it.
 #![allow(clippy::unwrap_used)]
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use simulator::history::{Entry, Event, Header, HistoryWriter};
 use simulator::scenario::Scenario;
@@ -263,4 +264,36 @@ fn the_schemas_are_json() {
     };
     assert!(schema("scenario")["properties"]["cluster"]["properties"]["lease"].is_object());
     assert!(schema("report")["properties"]["tickets"]["properties"]["double_execution"].is_object());
+}
+
+#[test]
+fn ctrl_c_ends_a_virtual_run_with_a_report() {
+    let directory = tempfile::tempdir().unwrap();
+    let text = SCENARIO.replace("40s", "24h");
+    std::fs::write(directory.path().join("one.toml"), text).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_simulator"));
+    let arguments = ["one.toml", "--virtual", "--out", "report"];
+    command.args(arguments).current_dir(directory.path());
+    let mut child = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap());
+    let mut first = String::new();
+    said.read_line(&mut first).unwrap();
+    assert!(first.starts_with("seed 42"), "{first}");
+    let pid = child.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-INT", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
+    std::io::copy(&mut said, &mut std::io::sink()).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let report = std::fs::read_to_string(directory.path().join("report/report.json")).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["interrupted"], true);
 }

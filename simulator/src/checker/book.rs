@@ -65,6 +65,8 @@ pub struct Executions {
     pub exchange: (u16, Box<str>),
     /// The number of the entry of the last one.
     pub last_index: u64,
+    /// The instance that sent the first one, if that is known.
+    pub sender: Option<Box<str>>,
 }
 
 /// Everything about one ticket.
@@ -131,6 +133,8 @@ pub struct Book {
     by_argument: FxHashMap<(EndpointId, Box<str>), TicketId>,
     /// The entry at which a device last lost its memory.
     rebooted: FxHashMap<EndpointId, u64>,
+    /// Devices that do not recognise copies.
+    forgetful: rustc_hash::FxHashSet<EndpointId>,
 }
 
 impl Book {
@@ -148,6 +152,7 @@ impl Book {
             by_endpoint_name: Default::default(),
             by_argument: Default::default(),
             rebooted: Default::default(),
+            forgetful: Default::default(),
         }
     }
 
@@ -172,9 +177,11 @@ impl Book {
             .copied()
     }
 
-    /// True if the device lost its memory after the entry with this number.
-    pub fn rebooted_since(&self, endpoint: EndpointId, index: u64) -> bool {
-        self.rebooted.get(&endpoint).is_some_and(|at| *at > index)
+    /// True if the device cannot recognise a copy of what it heard at the entry with this number: it never can, or has
+    /// lost its memory since.
+    pub fn has_forgotten(&self, endpoint: EndpointId, index: u64) -> bool {
+        let rebooted = self.rebooted.get(&endpoint).is_some_and(|at| *at > index);
+        rebooted || self.forgetful.contains(&endpoint)
     }
 
     fn lookup(&self, ep: Option<&str>, ticket: &str) -> Option<TicketId> {
@@ -212,6 +219,10 @@ impl Book {
             Event::DeviceRebooted { ep } => {
                 let endpoint = self.intern(ep);
                 self.rebooted.insert(endpoint, self.index);
+            }
+            Event::DeviceForgetful { ep } => {
+                let endpoint = self.intern(ep);
+                self.forgetful.insert(endpoint);
             }
             Event::Era { .. } => self.record_era(),
             _ => {}
@@ -356,6 +367,7 @@ impl Book {
             message_id,
             token,
             argument,
+            from,
             ..
         } = event
         else {
@@ -379,6 +391,7 @@ impl Book {
                     first: mark,
                     exchange,
                     last_index: mark.index,
+                    sender: from.as_deref().map(Into::into),
                 });
             }
         }

@@ -69,6 +69,7 @@ fn registration_of(entry: &Entry) -> Option<String> {
         Event::Registration { message, .. } => super::registration::endpoint_of(message),
         Event::DeviceRegistered { ep, .. }
         | Event::DeviceLostRegistration { ep, .. }
+        | Event::DeviceDeregistered { ep }
         | Event::DeviceRebooted { ep } => Some(ep.clone()),
         _ => None,
     }

@@ -3,6 +3,7 @@
 //! Exit codes: 0 pass, 1 an expectation failed, 2 the scenario or the command line is wrong, 3 the environment failed,
 //! 130 interrupted.
 
+mod interrupt;
 mod run;
 mod search;
 mod verbs;

@@ -1,9 +1,10 @@
 //! `simulator SCENARIO`: reads the scenario, lets the world carry it out, judges the history, writes the report.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use super::{End, Failure, RunArguments, say, style, verbs};
+use super::{End, Failure, RunArguments, interrupt, say, style, verbs};
 use crate::real;
 use crate::report::{Judged, Report, Verdict, judge, screen, write_facts, write_report};
 use crate::run::{Outcome, RunOptions};
@@ -53,15 +54,18 @@ pub fn run(arguments: RunArguments) -> Result<End, Failure> {
 /// Lets the chosen world carry out the run. First it says what is needed to repeat it.
 fn carry_out(scenario: &Scenario, options: &RunOptions, in_virtual_world: bool) -> Result<Outcome, Failure> {
     let world = if in_virtual_world { "virtual" } else { "real" };
+    // Before the first word is said, so that whoever reads it can interrupt.
+    let interrupted = in_virtual_world.then(interrupt::listen).transpose();
+    let interrupted =
+        interrupted.map_err(|error| Failure::Environment(format!("signals cannot be caught: {error}")))?;
     if !options.quiet {
         let (seed, version) = (options.seed, env!("CARGO_PKG_VERSION"));
         eprintln!("seed {seed}, version {version}, {world} world");
     }
     let began = Instant::now();
-    let outcome = if in_virtual_world {
-        virtual_world::run(scenario, options)
-    } else {
-        real::run(scenario, options)
+    let outcome = match interrupted {
+        Some(flag) => virtual_world::run_until(scenario, options, &|| flag.load(Ordering::Relaxed)),
+        None => real::run(scenario, options),
     };
     let mut outcome = outcome.map_err(|error| Failure::Environment(error.to_string()))?;
     if in_virtual_world {

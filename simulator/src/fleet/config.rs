@@ -31,8 +31,14 @@ pub struct FleetConfig {
     pub back_off: Duration,
     /// The longest pause.
     pub longest_back_off: Duration,
-    /// The share of requests that a device acknowledges first and answers later in a message of its own, 0 to 1.
+    /// The share of devices that recognise a copy of what they answered (RFC 7252, 4.5), 0 to 1.
+    pub deduplicate: f64,
+    /// The share of requests that a device rejects with a Reset, 0 to 1.
+    pub reject: f64,
+    /// The share of devices that acknowledge a request first and answer it later in a message of its own, 0 to 1.
     pub separate_responses: f64,
+    /// The share of these messages that are NON, 0 to 1.
+    pub separate_non_confirmable: f64,
     /// How much later.
     pub separate_delay: Duration,
     /// Transmission parameters of the devices.
@@ -53,7 +59,10 @@ impl Default for FleetConfig {
             update_share: 0.6..=0.9,
             back_off: Duration::from_secs(1),
             longest_back_off: Duration::from_secs(60),
+            deduplicate: 1.0,
+            reject: 0.0,
             separate_responses: 0.0,
+            separate_non_confirmable: 0.0,
             separate_delay: Duration::from_millis(200),
             parameters: TransmissionParameters::default(),
             epoch_s: 1_700_000_000,
@@ -69,6 +78,10 @@ impl FleetConfig {
             endpoint: devices.endpoint.parse()?,
             lifetime_s: u32::try_from(devices.lifetime.as_secs()).unwrap_or(u32::MAX),
             register_rate: devices.register_rate,
+            deduplicate: devices.deduplicate,
+            reject: devices.reject,
+            separate_responses: devices.separate,
+            separate_non_confirmable: 0.5,
             epoch_s,
             ..FleetConfig::default()
         })

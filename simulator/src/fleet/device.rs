@@ -17,6 +17,17 @@ pub(super) enum Phase {
     Registered,
     /// Sent an Update.
     Updating,
+    /// Sent a De-register; its timer says from when on it may register again.
+    Deregistering,
+}
+
+/// What a device is like, from the factory on.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(super) struct Traits {
+    /// It recognises a copy of what it answered.
+    pub(super) deduplicates: bool,
+    /// It answers in a message of its own.
+    pub(super) separate: bool,
 }
 
 impl Phase {
@@ -43,6 +54,7 @@ pub(super) struct Device {
     pub(super) known: bool,
     /// How often its NAT gave it another address.
     pub(super) address_generation: u16,
+    pub(super) traits: Traits,
 }
 
 impl Device {
@@ -56,6 +68,10 @@ impl Device {
             phase: Phase::Off,
             known: false,
             address_generation: 0,
+            traits: Traits {
+                deduplicates: true,
+                separate: false,
+            },
         }
     }
 

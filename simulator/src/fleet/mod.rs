@@ -16,8 +16,8 @@ mod request;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use lwm2m::coap::{
-    self, Code, Deduplication, Endpoint, FailureReason, Message, RequestId, Response, SendError, Statistics,
-    Token, option,
+    self, Code, Deduplication, Endpoint, FailureReason, Kind, Message, RequestId, Response, SendError,
+    Statistics, Token, option,
 };
 use lwm2m::time::Time;
 use rand::rngs::ChaCha8Rng;
@@ -28,6 +28,8 @@ pub use config::{EndpointPattern, FleetConfig, PatternError};
 use device::{Device, Phase};
 
 use crate::history::Event;
+use crate::network::Packet;
+use crate::scenario::instance_id;
 
 /// What a device remembers for de-duplication, at most: with 247 s to remember, four requests per second.
 const REMEMBERED_PER_DEVICE: usize = 1024;
@@ -47,6 +49,8 @@ pub struct Fleet {
     /// The first of these times.
     next_waking: Option<Time>,
     events: VecDeque<Event>,
+    /// The instance that sent the datagram which is being handled.
+    hearing: Option<u32>,
     rng: ChaCha8Rng,
     registered: u32,
 }
@@ -80,6 +84,12 @@ impl Fleet {
         timers
             .iter()
             .for_each(|(at, device)| devices[*device as usize].deadline = *at);
+        mood::draw_traits(&config, &mut devices, &mut rng);
+        let forgetful = (0..).zip(&devices).filter(|(_, one)| !one.traits.deduplicates);
+        let events = forgetful.map(|(device, _)| Event::DeviceForgetful {
+            ep: config.endpoint.name(device),
+        });
+        let events = events.collect();
         Fleet {
             config,
             devices,
@@ -89,7 +99,8 @@ impl Fleet {
             next_delayed: 0,
             asleep: BTreeMap::new(),
             next_waking: None,
-            events: VecDeque::new(),
+            events,
+            hearing: None,
             rng,
             registered: 0,
         }
@@ -97,6 +108,12 @@ impl Fleet {
 
     /// Takes a datagram that the cluster sent to `device`. One for a device that is not there is ignored.
     pub fn handle_datagram(&mut self, now: Time, device: u32, datagram: &[u8]) {
+        self.handle_datagram_from(now, device, None, datagram);
+    }
+
+    /// As [`Fleet::handle_datagram`], with the index of the instance that sent it, for the ledger.
+    pub fn handle_datagram_from(&mut self, now: Time, device: u32, sender: Option<u32>, datagram: &[u8]) {
+        self.hearing = sender;
         // A device that is switched off does not hear.
         let on = self
             .devices
@@ -144,6 +161,24 @@ impl Fleet {
             }
             self.endpoint.recycle(datagram);
         }
+    }
+
+    /// Takes a datagram from the network; nobody hears it if the device has got another address.
+    pub fn receive(&mut self, now: Time, packet: &Packet) {
+        if let Some(device) = self.device_at(packet.device) {
+            self.handle_datagram_from(now, device, packet.sender, &packet.datagram);
+        }
+    }
+
+    /// The next datagram for the network.
+    pub fn poll_packet(&mut self) -> Option<Packet> {
+        let (device, datagram) = self.poll_transmit()?;
+        let address = self.address(device);
+        Some(Packet {
+            device: address.expect("the fleet is no larger than its address range"),
+            sender: None,
+            datagram,
+        })
     }
 
     /// Takes a sent datagram's buffer back.
@@ -195,13 +230,17 @@ impl Fleet {
 
     /// A device rejects a response that it did not ask for (RFC 7252, 4.2), and ignores everything else.
     fn reject_unmatched(&mut self, device: u32, message: &Message) {
-        if message.kind == coap::Kind::Confirmable {
+        if message.kind == Kind::Confirmable {
             self.endpoint.reset(device, message.message_id);
         }
     }
 
     fn handle_request(&mut self, now: Time, id: RequestId<u32>, message: &Message) {
         let device = id.peer;
+        if self.happens(self.config.reject) {
+            self.endpoint.reject(id);
+            return;
+        }
         let one = &mut self.devices[device as usize];
         let view = objects::View {
             now,
@@ -219,13 +258,12 @@ impl Fleet {
             argument: done.argument,
             code: done.response.code.to_string(),
             value: done.value,
+            from: self.hearing.map(instance_id),
         });
         if done.update_registration && self.devices[device as usize].phase == Phase::Registered {
             self.set_deadline(device, now);
         }
-        if self.config.separate_responses > 0.0
-            && self.rng.random_bool(self.config.separate_responses.min(1.0))
-        {
+        if self.devices[device as usize].traits.separate {
             self.endpoint.acknowledge(id);
             let at = now + self.config.separate_delay;
             self.delayed.insert((at, self.next_delayed), (id, done.response));
@@ -236,14 +274,26 @@ impl Fleet {
     }
 
     fn respond(&mut self, now: Time, id: RequestId<u32>, response: Response) {
-        let message_id = self.devices[id.peer as usize].draw_message_id();
-        let result = self.endpoint.respond(now, id, response, message_id);
+        let one = &mut self.devices[id.peer as usize];
+        let (message_id, traits) = (one.draw_message_id(), one.traits);
+        let separate = match traits.separate && self.happens(self.config.separate_non_confirmable) {
+            true => Kind::NonConfirmable,
+            false => Kind::Confirmable,
+        };
+        let result = self.endpoint.respond_as(now, id, response, message_id, separate);
         if let Err(SendError::TooLong(_)) = result {
             // Short, so it can only fail because nobody waits for it any more.
-            let _ = self
-                .endpoint
-                .respond(now, id, Response::of(Code::INTERNAL_SERVER_ERROR), message_id);
+            let short = Response::of(Code::INTERNAL_SERVER_ERROR);
+            let _ = self.endpoint.respond_as(now, id, short, message_id, separate);
         }
+        if !traits.deduplicates {
+            self.endpoint.forget_answered(id.peer);
+        }
+    }
+
+    /// Draws only when the outcome is open, so that what never happens takes nothing from the generator.
+    fn happens(&mut self, probability: f64) -> bool {
+        probability > 0.0 && self.rng.random_bool(probability.min(1.0))
     }
 
     fn draw_token(&mut self, device: u32) -> Token {

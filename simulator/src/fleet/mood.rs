@@ -1,5 +1,5 @@
-//! What can happen to a device besides the network's doings: it reboots, falls asleep, or its NAT gives it another
-//! source address.
+//! What a device can be like, and what can happen to it besides the network's doings: it reboots, falls asleep,
+//! de-registers, or its NAT gives it another source address.
 //!
 //! In: a [`DeviceFault`] of the scenario. Out: which devices it hit. All of it is the same in both worlds, because a
 //! device has no socket of its own.
@@ -8,13 +8,28 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use lwm2m::time::Time;
-use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
+use rand::{RngExt, SeedableRng};
 
-use super::device::Phase;
-use super::{Fleet, MAX_DEVICES, address_of, device_at};
+use super::device::{Device, Phase, Traits};
+use super::{Fleet, FleetConfig, MAX_DEVICES, address_of, device_at};
 use crate::history::Event;
 use crate::scenario::{DeviceChoice, DeviceFault, DeviceMood};
+
+/// Decides what each device is like. A fleet of equals takes nothing from the generator.
+pub(super) fn draw_traits(config: &FleetConfig, devices: &mut [Device], rng: &mut ChaCha8Rng) {
+    if config.deduplicate >= 1.0 && config.separate_responses <= 0.0 {
+        return;
+    }
+    // For each device the same number of draws, so that it is the same one in a smaller fleet.
+    let mut rng = ChaCha8Rng::from_rng(rng);
+    for one in devices {
+        one.traits = Traits {
+            deduplicates: rng.random_bool(config.deduplicate.clamp(0.0, 1.0)),
+            separate: rng.random_bool(config.separate_responses.clamp(0.0, 1.0)),
+        };
+    }
+}
 
 impl Fleet {
     /// Does to devices what a fault wants, and returns those it hit, ascending. Who is not switched on is not hit.
@@ -25,6 +40,7 @@ impl Fleet {
                 DeviceMood::Reboot { off } => self.reboot(now, device, off),
                 DeviceMood::Sleep { duration } => self.sleep(now, device, duration),
                 DeviceMood::NatRebind => self.rebind(device),
+                DeviceMood::Deregister { off } => self.deregister(now, device, off),
             }
         }
         hit
@@ -89,6 +105,19 @@ impl Fleet {
             self.asleep.retain(|_, until| *until > now);
             self.next_waking = self.asleep.values().copied().min();
         }
+    }
+
+    /// A device that is registered takes leave, and registers again after `off` at the earliest.
+    pub fn deregister(&mut self, now: Time, device: u32, off: Duration) {
+        let location = self
+            .devices
+            .get_mut(device as usize)
+            .and_then(|one| one.location.take());
+        let Some(location) = location else { return };
+        self.send_deregister(now, device, &location);
+        self.set_deadline(device, now + off);
+        let ep = self.config.endpoint.name(device);
+        self.events.push_back(Event::DeviceDeregistered { ep });
     }
 
     fn choose(&self, choice: &DeviceChoice, random: &mut ChaCha8Rng) -> Vec<u32> {

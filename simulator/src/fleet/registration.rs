@@ -25,7 +25,7 @@ impl Fleet {
             Phase::Off | Phase::Unregistered => self.send_register(now, device),
             Phase::Registered => self.send_update(now, device),
             // The exchange has its own timers.
-            Phase::Registering | Phase::Updating => {}
+            Phase::Registering | Phase::Updating | Phase::Deregistering => {}
         }
     }
 
@@ -63,10 +63,21 @@ impl Fleet {
         self.send(now, device, message);
     }
 
+    pub(super) fn send_deregister(&mut self, now: Time, device: u32, location: &str) {
+        let mut message = self.new_request(device, Code::DELETE);
+        message.options.push_uri_path(location);
+        self.enter(device, Phase::Deregistering);
+        self.send(now, device, message);
+    }
+
     fn new_post(&mut self, device: u32) -> Message {
+        self.new_request(device, Code::POST)
+    }
+
+    fn new_request(&mut self, device: u32, method: Code) -> Message {
         let token = self.draw_token(device);
         let message_id = self.devices[device as usize].draw_message_id();
-        Message::new(Kind::Confirmable, Code::POST, message_id, token)
+        Message::new(Kind::Confirmable, method, message_id, token)
     }
 
     fn send(&mut self, now: Time, device: u32, message: Message) {
@@ -94,6 +105,13 @@ impl Fleet {
                 self.lost_event(device, "4.04");
                 self.enter(device, Phase::Unregistered);
                 self.set_deadline(device, now);
+            }
+            // Whatever the cluster says, the device is gone. What answers an Update before it says nothing.
+            (Phase::Deregistering, Code::CHANGED) => {}
+            (Phase::Deregistering, _) => {
+                self.enter(device, Phase::Unregistered);
+                let at = self.devices[device as usize].deadline.max(now);
+                self.set_deadline(device, at);
             }
             (Phase::Registering | Phase::Updating, _) => self.refused(now, device, message),
             (Phase::Off | Phase::Unregistered | Phase::Registered, _) => {}

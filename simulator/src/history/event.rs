@@ -105,6 +105,16 @@ pub enum Event {
         /// The code, `5.03`.
         code: String,
     },
+    /// A device that does not recognise copies (RFC 7252, 4.5): each is a new request to it. Said at the start.
+    DeviceForgetful {
+        /// The endpoint client name.
+        ep: String,
+    },
+    /// A device sent a De-register.
+    DeviceDeregistered {
+        /// The endpoint client name.
+        ep: String,
+    },
     /// A device was switched off and on, and lost its memory: a copy that comes later is a new request to it.
     DeviceRebooted {
         /// The endpoint client name.
@@ -129,6 +139,9 @@ pub enum Event {
         code: String,
         /// The value as text that a read of one resource returned.
         value: Option<String>,
+        /// The id of the instance that sent the request, if it is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<String>,
     },
     /// A fault was injected.
     Fault {

@@ -18,6 +18,7 @@ mod socket;
 mod usage;
 
 pub use embedded::embedded_broker;
+pub use run_loop::Interrupts;
 
 use crate::run::{EnvironmentError, Outcome, RunOptions};
 use crate::scenario::Scenario;

@@ -5,7 +5,7 @@
 //! → network → device.
 
 use std::collections::VecDeque;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use lwm2m::time::Time;
@@ -25,7 +25,7 @@ use crate::balancer::Balancer;
 use crate::fleet::Fleet;
 use crate::history::Event;
 use crate::load::Load;
-use crate::network::{Impairment, Network};
+use crate::network::{Impairment, Network, Packet};
 use crate::progress::Progress;
 use crate::recorder::Recorder;
 use crate::run::EnvironmentError;
@@ -43,14 +43,6 @@ const LINGER: Duration = Duration::from_millis(500);
 /// An arrival that was sent later than this after its time is worth a warning about the harness.
 const LATE_ARRIVAL: Duration = Duration::from_millis(250);
 
-/// A datagram on its way between a device and the balancer.
-#[derive(Clone)]
-pub struct InTransit {
-    /// The address that the device has, or had.
-    device: Ipv4Addr,
-    datagram: Vec<u8>,
-}
-
 /// Everything that takes part in a run.
 pub struct RunLoop {
     /// The time.
@@ -58,9 +50,9 @@ pub struct RunLoop {
     /// The devices.
     pub fleet: Fleet,
     /// The network from the devices.
-    pub uplink: Network<InTransit>,
+    pub uplink: Network<Packet>,
     /// The network to the devices.
-    pub downlink: Network<InTransit>,
+    pub downlink: Network<Packet>,
     /// What stands before the cluster.
     pub balancer: Balancer,
     /// The requests to come.
@@ -196,8 +188,12 @@ impl RunLoop {
         let downlink = &mut self.downlink;
         for _ in 0..BATCHES_PER_TURN {
             let more = self.socket.receive(|received| {
-                let (device, datagram) = (received.device, received.datagram.to_vec());
-                downlink.send(now, InTransit { device, datagram });
+                let packet = Packet {
+                    device: received.device,
+                    sender: u32::try_from(received.server).ok(),
+                    datagram: received.datagram.to_vec(),
+                };
+                downlink.send(now, packet, received.datagram.len());
             });
             let more =
                 more.map_err(|error| EnvironmentError::new(format!("the devices' socket failed: {error}")))?;
@@ -213,22 +209,19 @@ impl RunLoop {
 
     /// Brings datagrams to where they are due, until nothing moves any more.
     fn move_datagrams(&mut self, now: Time) {
-        while let Some(InTransit { device, datagram }) = self.downlink.poll(now) {
-            if let Some(device) = self.fleet.device_at(device) {
-                self.fleet.handle_datagram(now, device, &datagram);
+        while let Some(packet) = self.downlink.poll(now) {
+            self.fleet.receive(now, &packet);
+        }
+        while let Some(packet) = self.fleet.poll_packet() {
+            let bytes = packet.datagram.len();
+            self.uplink.send(now, packet, bytes);
+        }
+        while let Some(Packet { device, datagram, .. }) = self.uplink.poll(now) {
+            let source = SocketAddrV4::new(device, self.socket.port());
+            if let Some(instance) = self.balancer.route(now, source) {
+                let server = self.instances.all()[instance].address;
+                self.socket.send(device, server, &datagram);
             }
-        }
-        while let Some((device, datagram)) = self.fleet.poll_transmit() {
-            let address = self.fleet.address(device);
-            let device = address.expect("the fleet is no larger than its address range");
-            self.uplink.send(now, InTransit { device, datagram });
-        }
-        while let Some(InTransit { device, datagram }) = self.uplink.poll(now) {
-            let instance = self
-                .balancer
-                .route(now, SocketAddrV4::new(device, self.socket.port()));
-            self.socket
-                .send(device, self.instances.all()[instance].address, &datagram);
             self.fleet.recycle(datagram);
         }
         while let Some(ping) = self.balancer.poll_transmit() {
@@ -534,6 +527,14 @@ impl RunLoop {
             (
                 overflowed,
                 "datagrams were dropped because too many were under way",
+            ),
+            (
+                self.uplink.stats().too_large + self.downlink.stats().too_large,
+                "datagrams were larger than the network's MTU and vanished",
+            ),
+            (
+                self.balancer.dropped(),
+                "datagrams of devices were dropped because no instance was healthy",
             ),
             (
                 self.load.skipped(),

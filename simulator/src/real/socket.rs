@@ -22,6 +22,8 @@ const RECEIVE_BYTES: usize = 65_536;
 pub struct Received<'a> {
     /// The device's address.
     pub device: Ipv4Addr,
+    /// Which of the servers sent it.
+    pub server: usize,
     /// The datagram.
     pub datagram: &'a [u8],
 }
@@ -94,13 +96,17 @@ impl FleetSocket {
                 self.foreign += 1;
                 continue;
             };
-            if !self.servers.contains(&source) {
+            let Some(server) = self.servers.iter().position(|known| *known == source) else {
                 self.foreign += 1;
                 continue;
-            }
+            };
             // The kernel may have coalesced datagrams of one flow: each is `stride` long.
             for datagram in buffer[..meta.len].chunks(meta.stride.max(1)) {
-                take(Received { device, datagram });
+                take(Received {
+                    device,
+                    server,
+                    datagram,
+                });
             }
         }
         Ok(true)

@@ -70,6 +70,9 @@ impl Tally {
                 self.devices.lost_registrations += 1;
                 self.registered.insert(ep.clone(), false);
             }
+            Event::DeviceDeregistered { ep } | Event::DeviceRebooted { ep } => {
+                self.registered.insert(ep.clone(), false);
+            }
             Event::DeviceRefused { .. } => self.devices.refused += 1,
             Event::Registration { channel, .. } => match channel {
                 RegistrationChannel::New => self.events.new += 1,

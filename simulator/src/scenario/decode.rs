@@ -17,6 +17,8 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(86_400);
 const MAX_LIFETIME: Duration = Duration::from_secs(86_400);
 /// One simulator process addresses its devices in 127.0.0.0/8; this is far beyond what was ever run.
 const MAX_DEVICES: i64 = 1_000_000;
+/// The largest payload of a UDP datagram.
+const MAX_DATAGRAM: i64 = 65_507;
 /// Each instance is an operating-system process.
 pub(super) const MAX_INSTANCES: i64 = 64;
 
@@ -144,6 +146,9 @@ fn devices(section: &Section<'_>) -> Devices {
         endpoint: section.text("endpoint", "dev-{n}"),
         lifetime: positive(section, "lifetime", Duration::from_secs(60)),
         register_rate: section.rate("register_rate", 500.0),
+        deduplicate: share(section, "deduplicate", 1.0),
+        separate: share(section, "separate", 0.0),
+        reject: share(section, "reject", 0.0),
         network: network(section, "network", &Network::default()),
     };
     if !devices.endpoint.contains("{n}")
@@ -168,20 +173,19 @@ fn devices(section: &Section<'_>) -> Devices {
 pub(super) fn network(section: &Section<'_>, key: &str, base: &Network) -> Network {
     let empty = Table::default();
     let inner = section.section(key, &empty);
-    let share = |key, base| {
-        if inner.get(key).is_some() {
-            inner.share(key)
-        } else {
-            base
-        }
-    };
     Network {
         latency: inner.duration("latency", base.latency),
         jitter: inner.duration("jitter", base.jitter),
-        loss: share("loss", base.loss),
-        duplicate: share("duplicate", base.duplicate),
-        reorder: share("reorder", base.reorder),
+        loss: share(&inner, "loss", base.loss),
+        duplicate: share(&inner, "duplicate", base.duplicate),
+        duplicate_delay: inner.duration("duplicate_delay", base.duplicate_delay),
+        mtu: inner.integer("mtu", base.mtu.into(), 0..=MAX_DATAGRAM) as u32,
+        reorder: share(&inner, "reorder", base.reorder),
     }
+}
+
+fn share(section: &Section<'_>, key: &str, default: f64) -> f64 {
+    section.get(key).map_or(default, |_| section.share(key))
 }
 
 fn balancer(section: &Section<'_>) -> Balancer {
@@ -197,6 +201,10 @@ fn balancer(section: &Section<'_>) -> Balancer {
         health: HealthCheck {
             interval: positive(&health, "interval", Duration::from_millis(200)),
             failures: health.integer("failures", 2, 1..=1000) as u32,
+        },
+        unhealthy: match section.choice("unhealthy", "fail-open") {
+            "fail-closed" => Unhealthy::FailClosed,
+            _ => Unhealthy::FailOpen,
         },
     }
 }

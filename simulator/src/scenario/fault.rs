@@ -55,6 +55,12 @@ pub(super) fn fault(section: &Section<'_>, base: &Network) -> Fault {
                 off: section.duration("off", Duration::from_secs(1)),
             },
         ),
+        "deregister" => device_fault(
+            section,
+            DeviceMood::Deregister {
+                off: section.duration("off", Duration::from_secs(1)),
+            },
+        ),
         "sleep" => device_fault(
             section,
             DeviceMood::Sleep {
@@ -118,7 +124,7 @@ fn check_keys_of_fault(section: &Section<'_>, action: &FaultAction) {
         ("outputs", action.harmful() && !action.hits_broker(), false),
         ("share", on_devices, false),
         ("devices", on_devices, false),
-        ("off", name == "reboot", false),
+        ("off", matches!(name, "reboot" | "deregister"), false),
         ("duration", name == "sleep", false),
         ("connection", on_links, false),
         ("half_open", name == "redis-cut", false),

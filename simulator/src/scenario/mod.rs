@@ -99,6 +99,12 @@ pub struct Devices {
     pub lifetime: Duration,
     /// New devices per second.
     pub register_rate: f64,
+    /// The share of them that recognise copies, 0 to 1.
+    pub deduplicate: f64,
+    /// The share of them that answer in a message of its own.
+    pub separate: f64,
+    /// The share of requests that they reject with a Reset.
+    pub reject: f64,
     /// What their network does to a datagram, in each direction.
     pub network: Network,
 }
@@ -114,6 +120,10 @@ pub struct Network {
     pub loss: f64,
     /// The share that arrives twice.
     pub duplicate: f64,
+    /// A copy comes by up to so much later.
+    pub duplicate_delay: Duration,
+    /// Larger datagrams vanish, in bytes of UDP payload; 0: none does.
+    pub mtu: u32,
     /// The share that is held back so that later ones overtake it.
     pub reorder: f64,
 }
@@ -127,6 +137,17 @@ pub struct Balancer {
     pub flow_timeout: Duration,
     /// The health check.
     pub health: HealthCheck,
+    /// What happens when no instance is healthy.
+    pub unhealthy: Unhealthy,
+}
+
+/// `balancer.unhealthy`
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Unhealthy {
+    /// All instances get traffic: a check that finds everything dead is more likely wrong than right.
+    FailOpen,
+    /// None does: datagrams are dropped.
+    FailClosed,
 }
 
 /// `balancer.policy`
@@ -313,6 +334,11 @@ pub enum DeviceMood {
         /// How long.
         duration: Duration,
     },
+    /// It de-registers, and registers again after so long.
+    Deregister {
+        /// How long.
+        off: Duration,
+    },
     /// It gets another source address, and nothing that is sent to the old one reaches it.
     NatRebind,
 }
@@ -341,6 +367,7 @@ impl FaultAction {
                 DeviceMood::Reboot { .. } => "reboot",
                 DeviceMood::Sleep { .. } => "sleep",
                 DeviceMood::NatRebind => "nat-rebind",
+                DeviceMood::Deregister { .. } => "deregister",
             },
             FaultAction::RedisCut { .. } => "redis-cut",
             FaultAction::RedisSlow { .. } => "redis-slow",

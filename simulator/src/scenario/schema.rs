@@ -188,6 +188,24 @@ pub const DEVICES: &[Key] = &[
     ),
     key("register_rate", Kind::Rate, "500", "New devices per second."),
     key(
+        "deduplicate",
+        Kind::Share,
+        "1.0",
+        "The share of devices that recognise a copy of a request (RFC 7252, 4.5); the others execute it again.",
+    ),
+    key(
+        "separate",
+        Kind::Share,
+        "0.0",
+        "The share of devices that acknowledge a request and answer later in a message of its own, CON or NON.",
+    ),
+    key(
+        "reject",
+        Kind::Share,
+        "0.0",
+        "The share of requests that devices reject with a Reset.",
+    ),
+    key(
         "network",
         Kind::Table(NETWORK),
         "",
@@ -206,6 +224,18 @@ pub const NETWORK: &[Key] = &[
     ),
     key("loss", Kind::Share, "0.0", "The share that vanishes."),
     key("duplicate", Kind::Share, "0.0", "The share that arrives twice."),
+    key(
+        "duplicate_delay",
+        Kind::Duration,
+        "\"0s\"",
+        "A copy comes by up to so much later, as old as a datagram may be: 247 s.",
+    ),
+    key(
+        "mtu",
+        Kind::Integer,
+        "1280",
+        "Datagrams with more bytes of payload vanish; 0: none does.",
+    ),
     key(
         "reorder",
         Kind::Share,
@@ -236,6 +266,15 @@ pub const BALANCER: &[Key] = &[
         Kind::Table(HEALTH),
         "",
         "The health check; a warning if detection takes longer than the lease.",
+    ),
+    key(
+        "unhealthy",
+        Kind::OneOf(Names {
+            now: &["fail-open", "fail-closed"],
+            later: &[],
+        }),
+        "\"fail-open\"",
+        "When no instance is healthy: all get traffic, or none.",
     ),
 ];
 
@@ -327,6 +366,7 @@ pub const FAULT: &[Key] = &[
                 "restart",
                 "network",
                 "flow-reset",
+                "deregister",
                 "nat-rebind",
                 "reboot",
                 "sleep",
@@ -410,7 +450,7 @@ pub const FAULT: &[Key] = &[
         "off",
         Kind::Duration,
         "\"1s\"",
-        "For `do = \"reboot\"`: how long the devices are off.",
+        "For `do = \"reboot\"` and `\"deregister\"`: how long the devices stay away.",
     ),
     key(
         "duration",

@@ -31,12 +31,16 @@ security = "none"
 lifetime = "2m"
 binding = "U"
 register_rate = 12.5
-network = { latency = "5ms", jitter = "2ms", loss = "2%", duplicate = 0.01, reorder = 0 }
+deduplicate = 0.9
+separate = 0.2
+reject = "1%"
+network = { latency = "5ms", jitter = "2ms", loss = "2%", duplicate = 0.01, duplicate_delay = "3s", mtu = 1280, reorder = 0 }
 
 [balancer]
 policy = "round-robin"
 flow_timeout = "300s"
 health = { interval = "100ms", failures = 3 }
+unhealthy = "fail-closed"
 
 [[load]]
 kind = { read = 8, execute = 2 }
@@ -161,6 +165,16 @@ fn every_key_reaches_the_typed_scenario() {
         }
     );
     assert_eq!(scenario.balancer.policy, BalancerPolicy::RoundRobin);
+    assert_eq!(scenario.balancer.unhealthy, Unhealthy::FailClosed);
+    assert_eq!(
+        (network.duplicate_delay, network.mtu),
+        (Duration::from_secs(3), 1280)
+    );
+    let devices = &scenario.devices;
+    assert_eq!(
+        (devices.deduplicate, devices.separate, devices.reject),
+        (0.9, 0.2, 0.01)
+    );
 }
 
 #[test]

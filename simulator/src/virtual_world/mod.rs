@@ -33,14 +33,29 @@ use world::World;
 
 /// Carries out a run. Its wall time is the caller's to measure.
 pub fn run(scenario: &Scenario, options: &RunOptions) -> Result<Outcome, EnvironmentError> {
+    run_until(scenario, options, &|| false)
+}
+
+/// As [`run`], but ends when `interrupted` says that somebody wants it to.
+pub fn run_until(
+    scenario: &Scenario,
+    options: &RunOptions,
+    interrupted: &dyn Fn() -> bool,
+) -> Result<Outcome, EnvironmentError> {
     let history = options.out.join(HISTORY_FILE);
     let header = Header::new(scenario, options.seed, "virtual", 0);
     let writer = HistoryWriter::create(&history, &header).map_err(|error| cannot_write(&error))?;
     let mut recorder = Recorder::new(writer);
     let progress = Progress::new(options.quiet, scenario.duration);
     let mut world = World::new(scenario, options.seed, progress)?;
+    let mut ended_early = false;
     loop {
-        let goes_on = world.step();
+        ended_early = ended_early || interrupted();
+        let goes_on = if ended_early {
+            world.interrupt()
+        } else {
+            world.step()
+        };
         while let Some(entry) = world.poll_entry() {
             recorder.record(Time::from_micros(entry.at_us), entry.event);
         }
@@ -62,6 +77,6 @@ pub fn run(scenario: &Scenario, options: &RunOptions) -> Result<Outcome, Environ
     Ok(Outcome {
         history,
         facts,
-        interrupted: false,
+        interrupted: ended_early,
     })
 }

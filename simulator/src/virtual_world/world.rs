@@ -4,6 +4,8 @@
 //! instance, and back: instance → network → device. Time stands still while something happens and then jumps to
 //! whatever happens next.
 
+mod datagrams;
+
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
@@ -13,14 +15,14 @@ use rand::rngs::ChaCha8Rng;
 
 use super::cluster::{Cluster, ClusterEvent};
 use super::message_broker::UNIX_ORIGIN_US;
-use super::trace::{Fate, Trace};
+use super::trace::Trace;
 use super::watch::{Watching, tell};
 use crate::backend::BackEnd;
 use crate::balancer::Balancer;
 use crate::fleet::{Fleet, FleetConfig, MAX_DEVICES};
 use crate::history::{Entry, Event};
 use crate::load::{Load, LoadOptions};
-use crate::network::{Impairment, Network, NetworkStats};
+use crate::network::{Impairment, Network, Packet};
 use crate::progress::Progress;
 use crate::run::EnvironmentError;
 use crate::scenario::{Fault, FaultAction, Scenario, Target};
@@ -33,22 +35,12 @@ const READY_LIMIT: Duration = Duration::from_secs(20);
 const LINGER: Duration = Duration::from_millis(500);
 /// Most datagrams under way in one direction.
 const MAX_IN_FLIGHT: usize = 1_000_000;
-/// Checked before a run.
-const EVERY_DEVICE_HAS_AN_ADDRESS: &str = "the fleet is no larger than its address range";
 /// Defects that are kept; what is wrong more often is wrong in the same way.
 const MAX_DEFECTS: usize = 100;
 /// The port of all devices.
 const DEVICE_PORT: u16 = 5683;
 /// Where the balancer's health pings come from.
 const BALANCER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 5699);
-
-/// A datagram on its way between a device and the balancer.
-#[derive(Clone)]
-struct InTransit {
-    /// The address that the device has, or had.
-    device: Ipv4Addr,
-    datagram: Vec<u8>,
-}
 
 /// Everything that takes part in a run.
 pub struct World {
@@ -57,8 +49,8 @@ pub struct World {
     origin: Duration,
     cluster: Cluster,
     fleet: Fleet,
-    uplink: Network<InTransit>,
-    downlink: Network<InTransit>,
+    uplink: Network<Packet>,
+    downlink: Network<Packet>,
     balancer: Balancer,
     load: Load,
     back_end: BackEnd,
@@ -152,6 +144,13 @@ impl World {
         true
     }
 
+    /// Ends the run here, as somebody wants it; false, as [`World::step`] says at the end.
+    pub fn interrupt(&mut self) -> bool {
+        self.record(Event::Ended { interrupted: true });
+        self.progress.finish();
+        false
+    }
+
     /// The next entry for the history.
     pub fn poll_entry(&mut self) -> Option<Entry> {
         self.entries.pop_front()
@@ -164,6 +163,14 @@ impl World {
             (
                 self.uplink.stats().overflowed + self.downlink.stats().overflowed,
                 "datagrams were dropped because too many were under way",
+            ),
+            (
+                self.uplink.stats().too_large + self.downlink.stats().too_large,
+                "datagrams were larger than the network's MTU and vanished",
+            ),
+            (
+                self.balancer.dropped(),
+                "datagrams of devices were dropped because no instance was healthy",
             ),
             (
                 self.load.skipped(),
@@ -271,33 +278,6 @@ impl World {
         }
     }
 
-    /// Brings datagrams to where they are due, until nothing moves any more.
-    fn move_datagrams(&mut self) {
-        let now = self.now;
-        while let Some(InTransit { device, datagram }) = self.downlink.poll(now) {
-            if let Some(device) = self.fleet.device_at(device) {
-                self.trace(|trace| trace.down(now, None, Some(device), &datagram, None));
-                self.fleet.handle_datagram(now, device, &datagram);
-            }
-        }
-        while let Some((device, datagram)) = self.fleet.poll_transmit() {
-            self.send_from_device(device, datagram);
-        }
-        let cluster_now = self.cluster_now();
-        while let Some(InTransit { device, datagram }) = self.uplink.poll(now) {
-            let source = SocketAddrV4::new(device, DEVICE_PORT);
-            let instance = self.balancer.route(now, source);
-            self.trace(|trace| trace.up(now, self.fleet.device_at(device), Some(instance), &datagram, None));
-            self.cluster
-                .send_datagram(cluster_now, instance, source, datagram);
-        }
-        while let Some(ping) = self.balancer.poll_transmit() {
-            let datagram = ping.datagram.to_vec();
-            self.cluster
-                .send_datagram(cluster_now, ping.instance, BALANCER, datagram);
-        }
-    }
-
     fn step_cluster(&mut self) {
         let now = self.cluster_now();
         if self.cluster.next_deadline().is_some_and(|at| at <= now) {
@@ -359,28 +339,6 @@ impl World {
             ClusterEvent::Refused(error) => {
                 self.note_defect(format!("the broker refused a script: {error}"));
             }
-        }
-    }
-
-    fn send_from_device(&mut self, number: u32, datagram: Vec<u8>) {
-        let device = self.fleet.address(number).expect(EVERY_DEVICE_HAS_AN_ADDRESS);
-        let (now, before) = (self.now, self.uplink.stats());
-        let copy = self.watching.is_some().then(|| datagram.clone());
-        self.uplink.send(now, InTransit { device, datagram });
-        if let Some(datagram) = copy {
-            let fate = fate(before, self.uplink.stats());
-            self.trace(|trace| trace.up(now, Some(number), None, &datagram, Some(fate)));
-        }
-    }
-
-    fn send_to_device(&mut self, instance: usize, device: Ipv4Addr, datagram: Vec<u8>) {
-        let (now, before) = (self.now, self.downlink.stats());
-        let copy = self.watching.is_some().then(|| datagram.clone());
-        self.downlink.send(now, InTransit { device, datagram });
-        if let Some(datagram) = copy {
-            let fate = fate(before, self.downlink.stats());
-            let device = self.fleet.device_at(device);
-            self.trace(|trace| trace.down(now, Some(instance), device, &datagram, Some(fate)));
         }
     }
 
@@ -591,17 +549,6 @@ impl World {
                 counts.failed
             )
         });
-    }
-}
-
-/// What a network did to the one datagram that it took between two counts.
-fn fate(before: NetworkStats, after: NetworkStats) -> Fate {
-    if after.lost > before.lost || after.overflowed > before.overflowed {
-        Fate::Lost
-    } else if after.duplicated > before.duplicated {
-        Fate::Doubled
-    } else {
-        Fate::Carried
     }
 }
 

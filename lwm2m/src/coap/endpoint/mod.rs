@@ -228,12 +228,26 @@ impl<P: Copy + Eq + Hash + Ord> Endpoint<P> {
         response: Response,
         message_id: u16,
     ) -> Result<(), SendError> {
+        self.respond_as(now, id, response, message_id, Kind::Confirmable)
+    }
+
+    /// As [`Endpoint::respond`]; `separate` is the type of a message of its own that follows an acknowledgement: CON, or
+    /// NON, which nobody repeats (RFC 7252, 5.2.2).
+    pub fn respond_as(
+        &mut self,
+        now: Time,
+        id: RequestId<P>,
+        response: Response,
+        message_id: u16,
+        separate: Kind,
+    ) -> Result<(), SendError> {
         let request = self.pending_request(id).ok_or(SendError::RequestGone)?;
         let (kind, message_id) = match (request.confirmable, &request.answer) {
             (true, Answer::Pending) => (Kind::Acknowledgement, request.message_id),
-            (true, _) => (Kind::Confirmable, message_id),
+            (true, _) => (separate, message_id),
             (false, _) => (Kind::NonConfirmable, message_id),
         };
+        let acknowledged = request.confirmable && kind != Kind::Acknowledgement;
         let Response {
             code,
             options,
@@ -253,7 +267,7 @@ impl<P: Copy + Eq + Hash + Ord> Endpoint<P> {
         let datagram = self.encode(&message);
         let answer = match kind {
             // A copy of a request that was acknowledged before is acknowledged again.
-            Kind::Confirmable => Answer::Given(empty_acknowledgement(id.message_id)),
+            _ if acknowledged => Answer::Given(empty_acknowledgement(id.message_id)),
             Kind::Acknowledgement => Answer::Given(datagram.as_slice().into()),
             _ => Answer::Silence,
         };
@@ -298,6 +312,27 @@ impl<P: Copy + Eq + Hash + Ord> Endpoint<P> {
     pub fn reset(&mut self, peer: P, message_id: u16) {
         self.statistics.resets_sent += 1;
         self.transmit_empty(peer, Kind::Reset, message_id);
+    }
+
+    /// Rejects a request that the caller has (RFC 7252, 4.2), and every copy of it.
+    pub fn reject(&mut self, id: RequestId<P>) {
+        if self.pending_request(id).is_none() {
+            return;
+        }
+        let rejection = self.encode(&Message::empty(Kind::Reset, id.message_id));
+        self.settle(id.peer, id.serial, Answer::Given(rejection.as_slice().into()));
+        self.statistics.resets_sent += 1;
+        self.transmits.push_back((id.peer, rejection));
+    }
+
+    /// Forgets what was answered to a peer: a copy of it is a new request. For a peer without de-duplication.
+    pub fn forget_answered(&mut self, peer: P) {
+        if let Some(held) = self.peers.get_mut(&peer) {
+            let before = held.received.len();
+            held.received.retain(|one| one.answer.is_open());
+            self.remembered -= before - held.received.len();
+            self.drop_peer_if_idle(peer);
+        }
     }
 
     /// Forgets everything about a peer, without an event: its exchanges, and what was received from it. For the end of a

@@ -31,7 +31,7 @@ pub(super) enum Answer {
 }
 
 impl Answer {
-    fn is_open(&self) -> bool {
+    pub(super) fn is_open(&self) -> bool {
         matches!(self, Answer::Pending | Answer::Acknowledged)
     }
 }

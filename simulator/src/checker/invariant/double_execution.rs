@@ -2,8 +2,9 @@
 //! kind is sent again with the same message ID and token for as long as a device remembers them, so the device does not
 //! execute it in a second exchange either.
 //!
-//! A device that rebooted meanwhile does not know what it executed: a copy that it gets then is a new request to it. That
-//! excuses a second execution in the same exchange, as long as there can be copies of it, and never another exchange.
+//! A device that does not de-duplicate, or rebooted meanwhile, does not know what it executed: a copy is a new request to
+//! it. That excuses a second execution in the same exchange, as long as there can be copies of it. It excuses neither
+//! another exchange nor, for kinds that may not be repeated, another instance that takes the exchange up again.
 
 use super::Invariant;
 use crate::checker::book::Book;
@@ -23,6 +24,7 @@ impl Invariant for DoubleExecution {
             message_id,
             token,
             argument: Some(argument),
+            from,
             ..
         } = &entry.event
         else {
@@ -40,21 +42,28 @@ impl Invariant for DoubleExecution {
         let (first_id, first_token) = &executions.exchange;
         let same_exchange = first_id == message_id && **first_token == **token;
         let soon = entry.at_us.saturating_sub(executions.first.at_us) < EXCHANGE_LIFETIME_US;
-        let excused = same_exchange
-            && (ticket.repeatable || book.rebooted_since(ticket.endpoint, executions.last_index));
+        let first_sender = executions.sender.as_deref();
+        let other_sender = from.is_some() && first_sender.is_some() && from.as_deref() != first_sender;
         let wrong = if ticket.repeatable {
-            soon && !excused
+            soon && !same_exchange
         } else {
-            !(soon && excused)
+            let excused = book.has_forgotten(ticket.endpoint, executions.last_index);
+            !(soon && same_exchange && excused) || other_sender
         };
         if wrong {
             found.about(Breach::DoubleExecution, entry.at_us, book, ticket, || {
                 format!(
-                    "executed {} times; the first exchange was message ID {first_id} token {first_token}, this one \
-                     {message_id} {token}",
-                    executions.count + 1
+                    "executed {} times; the first exchange was message ID {first_id} token {first_token}{}, this one \
+                     {message_id} {token}{}",
+                    executions.count + 1,
+                    by(first_sender),
+                    by(from.as_deref())
                 )
             });
         }
     }
+}
+
+fn by(instance: Option<&str>) -> String {
+    instance.map_or(String::new(), |id| format!(" by {id}"))
 }

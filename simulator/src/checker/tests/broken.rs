@@ -197,6 +197,41 @@ fn a_reboot_excuses_no_execution_in_another_exchange_nor_before_it() {
 }
 
 #[test]
+fn another_instance_that_takes_up_what_may_be_sent_once_is_reported_of_a_forgetful_device_too() {
+    let story = Story::begin()
+        .forgetful()
+        .execute(100, "t1")
+        .ack(101, "t1", "A#1");
+    let story = story.ran_for(102, "A").kill(103, "A").ran_for(1700, "B");
+    let violation = assert_only(
+        &story.changed(1701, "t1", "B#1").judged(),
+        Breach::DoubleExecution,
+        "t1",
+    );
+    assert!(
+        violation
+            .explanation
+            .ends_with("token 0007 by A, this one 7 0007 by B"),
+        "{}",
+        violation.explanation
+    );
+}
+
+#[test]
+fn a_forgetful_device_excuses_no_other_exchange() {
+    let story = Story::begin()
+        .forgetful()
+        .execute(100, "t1")
+        .ack(101, "t1", "A#1");
+    let judgement = story
+        .ran(102, "t1", 7)
+        .ran(900, "t1", 8)
+        .changed(901, "t1", "A#1")
+        .judged();
+    assert_only(&judgement, Breach::DoubleExecution, "t1");
+}
+
+#[test]
 fn a_copy_that_comes_when_no_copy_can_be_under_way_is_reported_of_a_rebooted_device_too() {
     let story = Story::begin().execute(100, "t1").ack(101, "t1", "A#1");
     let story = story.ran(102, "t1", 7).changed(103, "t1", "A#1").rebooted(104);

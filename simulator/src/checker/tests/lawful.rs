@@ -126,6 +126,16 @@ fn a_late_datagram_of_a_ticket_that_timed_out_breaks_no_order() {
 }
 
 #[test]
+fn a_device_that_does_not_recognise_copies_may_execute_each_of_them() {
+    let story = Story::begin()
+        .forgetful()
+        .execute(100, "t1")
+        .ack(101, "t1", "A#1");
+    let story = story.ran_for(102, "A").ran_for(2100, "A").ran_for(2101, "A");
+    assert_lawful(&story.changed(2102, "t1", "A#1").judged());
+}
+
+#[test]
 fn a_device_that_rebooted_may_execute_a_copy_of_the_same_message() {
     let err = r#""err":{"errorMessage":"registered again","code":"OUTCOME_UNKNOWN","sent":true}"#;
     let story = Story::begin()

@@ -130,6 +130,7 @@ impl Story {
                 argument: said.err().map(Into::into),
                 code: "2.05".into(),
                 value: said.ok().map(Into::into),
+                from: None,
             },
         )
     }
@@ -154,6 +155,20 @@ impl Story {
                 harmful: true,
             },
         )
+    }
+
+    /// An execution of `t1` in the exchange 7 whose sender is known.
+    fn ran_for(mut self, at_ms: u64, sender: &str) -> Story {
+        self = self.ran(at_ms, "t1", 7);
+        if let Some(Event::DeviceExecuted { from, .. }) = self.entries.last_mut().map(|last| &mut last.event)
+        {
+            *from = Some(sender.into());
+        }
+        self
+    }
+
+    fn forgetful(self) -> Story {
+        self.with(0, Event::DeviceForgetful { ep: "dev-1".into() })
     }
 
     fn rebooted(self, at_ms: u64) -> Story {

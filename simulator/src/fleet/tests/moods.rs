@@ -1,4 +1,4 @@
-//! Reboot, sleep, another source address.
+//! What devices are like, and what happens to them: reboot, sleep, another source address, de-registration.
 
 use super::*;
 use crate::scenario::{DeviceChoice, DeviceFault, DeviceMood};
@@ -123,4 +123,128 @@ fn named_devices_are_hit_once_if_they_are_on() {
     fleet.reboot(Time::ZERO, 2, Duration::from_secs(9));
     let named = DeviceChoice::These(vec![3, 2, 0, 3, 99]);
     assert_eq!(suffer(&mut fleet, named, 1), [0, 3]);
+}
+
+#[test]
+fn a_forgetful_device_says_so_and_executes_each_copy() {
+    let mut fleet = fleet(FleetConfig {
+        deduplicate: 0.0,
+        ..config()
+    });
+    let ep = "dev-0".to_owned();
+    assert_eq!(events(&mut fleet), [Event::DeviceForgetful { ep }]);
+    fleet.handle_timeout(Time::ZERO);
+    sent(&mut fleet);
+    for _ in 0..3 {
+        deliver(&mut fleet, secs(1), &read(1));
+        assert_eq!((sent(&mut fleet).len(), events(&mut fleet).len()), (1, 1));
+    }
+}
+
+#[test]
+fn a_share_of_the_devices_is_forgetful_and_the_same_ones_in_a_smaller_fleet() {
+    let forgetful = |count| {
+        let mut fleet = fleet(FleetConfig {
+            count,
+            deduplicate: 0.75,
+            ..config()
+        });
+        let names = events(&mut fleet).into_iter().map(|event| match event {
+            Event::DeviceForgetful { ep } => ep,
+            other => panic!("{other:?}"),
+        });
+        names.collect::<Vec<_>>()
+    };
+    let of_many = forgetful(400);
+    assert!((80..120).contains(&of_many.len()), "{}", of_many.len());
+    let of_few = forgetful(40);
+    assert!(!of_few.is_empty() && of_many.len() > of_few.len());
+}
+
+#[test]
+fn a_rejected_request_is_not_executed_and_its_copy_is_rejected_too() {
+    let mut fleet = registered(FleetConfig {
+        reject: 1.0,
+        ..config()
+    });
+    for _ in 0..2 {
+        deliver(&mut fleet, secs(1), &read(7));
+        assert_eq!(one_sent(&mut fleet), Message::empty(Kind::Reset, 7));
+    }
+    assert!(events(&mut fleet).is_empty());
+}
+
+#[test]
+fn a_separate_response_that_is_non_confirmable_is_sent_once() {
+    let mut fleet = registered(FleetConfig {
+        separate_responses: 1.0,
+        separate_non_confirmable: 1.0,
+        ..config()
+    });
+    deliver(&mut fleet, secs(10), &read(9));
+    assert_eq!(one_sent(&mut fleet), Message::empty(Kind::Acknowledgement, 9));
+    fleet.handle_timeout(Time::from_millis(10_200));
+    let separate = one_sent(&mut fleet);
+    assert_eq!(
+        (separate.kind, separate.code),
+        (Kind::NonConfirmable, Code::CONTENT)
+    );
+    assert_eq!(
+        fleet.next_deadline(),
+        Some(secs(30)),
+        "only the Update is left to do"
+    );
+    deliver(&mut fleet, secs(11), &read(9));
+    assert_eq!(
+        one_sent(&mut fleet),
+        Message::empty(Kind::Acknowledgement, 9),
+        "a copy of what was acknowledged is acknowledged again"
+    );
+}
+
+#[test]
+fn a_device_that_takes_leave_registers_again_later() {
+    let mut fleet = registered(config());
+    fleet.deregister(secs(5), 0, Duration::from_secs(3));
+    let leave = one_sent(&mut fleet);
+    assert_eq!((leave.code, path(&leave).as_str()), (Code::DELETE, "rd/00a"));
+    let ep = "dev-0".to_owned();
+    assert_eq!(events(&mut fleet), [Event::DeviceDeregistered { ep }]);
+    assert_eq!(fleet.registered(), 0);
+    deliver(&mut fleet, secs(6), &answer(&leave, Code::DELETED));
+    assert_eq!(fleet.next_deadline(), Some(secs(8)));
+    fleet.handle_timeout(secs(8));
+    assert_eq!(path(&one_sent(&mut fleet)), "rd");
+}
+
+#[test]
+fn a_device_whose_leave_is_answered_late_registers_at_once_then() {
+    let mut fleet = registered(config());
+    fleet.deregister(secs(5), 0, Duration::ZERO);
+    let leave = one_sent(&mut fleet);
+    fleet.handle_timeout(secs(5));
+    assert!(sent(&mut fleet).is_empty(), "it waits for the answer");
+    deliver(&mut fleet, secs(6), &answer(&leave, Code::NOT_FOUND));
+    fleet.handle_timeout(secs(6));
+    assert_eq!(path(&one_sent(&mut fleet)), "rd");
+}
+
+#[test]
+fn who_is_not_registered_does_not_take_leave() {
+    let mut fleet = many(1);
+    fleet.deregister(secs(5), 0, Duration::ZERO);
+    assert!(sent(&mut fleet).is_empty() && events(&mut fleet).is_empty());
+}
+
+#[test]
+fn the_ledger_says_which_instance_asked() {
+    let mut fleet = registered(config());
+    let mut datagram = Vec::new();
+    read(1).encode(&mut datagram);
+    fleet.handle_datagram_from(secs(1), 0, Some(2), &datagram);
+    let heard = events(&mut fleet);
+    assert!(
+        matches!(&heard[..], [Event::DeviceExecuted { from: Some(id), .. }] if id == "C"),
+        "{heard:?}"
+    );
 }

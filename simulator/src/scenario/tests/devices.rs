@@ -33,6 +33,7 @@ fn faults_of_devices_name_a_share_or_devices() {
         "do = \"reboot\"\nshare = 0.1\noff = \"3s\"",
         "do = \"sleep\"\ndevices = [3, 17]\nduration = \"250ms\"",
         "do = \"nat-rebind\"\nshare = \"50%\"",
+        "do = \"deregister\"\nshare = 1",
         "do = \"flow-reset\"",
     ]);
     let devices = |mood, devices| FaultAction::Devices(DeviceFault { mood, devices });
@@ -44,11 +45,20 @@ fn faults_of_devices_name_a_share_or_devices() {
             devices(DeviceMood::Reboot { off }, DeviceChoice::Share(0.1)),
             devices(DeviceMood::Sleep { duration }, DeviceChoice::These(vec![3, 17])),
             devices(DeviceMood::NatRebind, DeviceChoice::Share(0.5)),
+            devices(
+                DeviceMood::Deregister {
+                    off: Duration::from_secs(1)
+                },
+                DeviceChoice::Share(1.0)
+            ),
             FaultAction::FlowReset,
         ]
     );
     let names: Vec<_> = found.iter().map(FaultAction::as_str).collect();
-    assert_eq!(names, ["reboot", "sleep", "nat-rebind", "flow-reset"]);
+    assert_eq!(
+        names,
+        ["reboot", "sleep", "nat-rebind", "deregister", "flow-reset"]
+    );
 }
 
 #[test]
