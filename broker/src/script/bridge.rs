@@ -34,6 +34,8 @@ const ERR: c_int = 4;
 const OK: c_int = 5;
 const LINE: c_int = 6;
 const RESULT: c_int = 7;
+/// Slots of the stack that pushing a reply takes, beside elements of arrays: a table, a name and a value.
+const REPLY_SLOTS: c_int = 3;
 /// Ends a number among the texts of numbers.
 const END: u8 = b' ';
 
@@ -163,7 +165,7 @@ unsafe extern "C-unwind" fn pcall(lua: *mut lua_State) -> c_int {
 /// Executes a command and pushes its reply; true if that is an error. May fail in Lua, so it owns nothing.
 unsafe fn perform(lua: *mut lua_State) -> bool {
     // SAFETY: the upvalue is the address of the bridge, which lives longer than the interpreter. The reply is replaced
-    // only by the next command.
+    // only by the next command. A function of C has 20 slots.
     unsafe {
         let bridge = ffi::lua_touserdata(lua, ffi::lua_upvalueindex(1)).cast::<Bridge>();
         (*bridge).execute(lua);
@@ -226,8 +228,8 @@ unsafe fn text<'a>(lua: *mut lua_State, index: c_int) -> &'a [u8] {
 }
 
 unsafe fn push_text(lua: *mut lua_State, text: &[u8]) {
-    // SAFETY: Lua copies so many bytes.
-    unsafe { ffi::lua_pushlstring(lua, text.as_ptr().cast(), text.len()) };
+    // SAFETY: Lua copies so many bytes. (Without the underscore mlua's function of this name also looks the copy up.)
+    unsafe { ffi::lua_pushlstring_(lua, text.as_ptr().cast(), text.len()) };
 }
 
 /// Makes a list of strings a global.
@@ -237,7 +239,7 @@ unsafe fn set_strings(lua: *mut lua_State, name: *const std::os::raw::c_char, it
         ffi::lua_createtable(lua, capacity(items.len()), 0);
         for (index, item) in (1..).zip(items) {
             push_text(lua, item);
-            ffi::lua_rawseti(lua, -2, index);
+            ffi::lua_rawseti_(lua, -2, index);
         }
         ffi::lua_setfield(lua, GLOBALS, name);
     }
@@ -247,11 +249,10 @@ fn capacity(length: usize) -> c_int {
     c_int::try_from(length).unwrap_or(0)
 }
 
-/// Pushes a reply as the value of `redis.call`. Owns nothing.
+/// Pushes a reply as the value of `redis.call`. Owns nothing. There must be room for [`REPLY_SLOTS`].
 unsafe fn push_reply(lua: *mut lua_State, reply: &Reply) {
-    // SAFETY: the check makes room for a table and an element.
+    // SAFETY: an array makes room for its elements.
     unsafe {
-        ffi::luaL_checkstack(lua, 3, std::ptr::null());
         match reply {
             Reply::Integer(number) => ffi::lua_pushnumber(lua, *number as f64),
             Reply::Bulk(bytes) => push_text(lua, bytes),
@@ -259,10 +260,11 @@ unsafe fn push_reply(lua: *mut lua_State, reply: &Reply) {
             Reply::Simple(text) => push_field(lua, c"ok", text),
             Reply::Error(text) => push_field(lua, c"err", text),
             Reply::Array(items) | Reply::Several(items) => {
+                ffi::luaL_checkstack(lua, 1 + REPLY_SLOTS, std::ptr::null());
                 ffi::lua_createtable(lua, capacity(items.len()), 0);
                 for (index, item) in (1..).zip(items) {
                     push_reply(lua, item);
-                    ffi::lua_rawseti(lua, -2, index);
+                    ffi::lua_rawseti_(lua, -2, index);
                 }
             }
         }
@@ -270,7 +272,7 @@ unsafe fn push_reply(lua: *mut lua_State, reply: &Reply) {
 }
 
 unsafe fn push_field(lua: *mut lua_State, name: &'static std::ffi::CStr, text: &[u8]) {
-    // SAFETY: the caller made room for a table, a name and a value.
+    // SAFETY: these are the slots for which there is room.
     unsafe {
         ffi::lua_createtable(lua, 0, 1);
         ffi::lua_pushliteral(lua, name);

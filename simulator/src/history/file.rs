@@ -155,6 +155,7 @@ pub struct HistoryReader {
     header: Header,
     lines: BufReader<zstd::stream::read::Decoder<'static, BufReader<File>>>,
     line: u64,
+    text: Vec<u8>,
     truncated: bool,
 }
 
@@ -174,9 +175,9 @@ impl HistoryReader {
             expected: "a history's header",
             found,
         };
-        let text = read_line(&mut lines).map_err(|error| wrong(error.to_string()))?;
-        let header: Header =
-            serde_json::from_slice(&text.unwrap_or_default()).map_err(|error| wrong(error.to_string()))?;
+        let mut text = Vec::new();
+        read_line(&mut lines, &mut text).map_err(|error| wrong(error.to_string()))?;
+        let header: Header = serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
         if header.schema != SCHEMA {
             return Err(wrong(format!(
                 "schema \"{}\", while this version reads \"{SCHEMA}\"",
@@ -188,6 +189,7 @@ impl HistoryReader {
             header,
             lines,
             line: 1,
+            text,
             truncated: false,
         })
     }
@@ -211,8 +213,9 @@ impl Iterator for HistoryReader {
             return None;
         }
         self.line += 1;
-        let text = match read_line(&mut self.lines) {
-            Ok(text) => text?,
+        match read_line(&mut self.lines, &mut self.text) {
+            Ok(true) => {}
+            Ok(false) => return None,
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 self.truncated = true;
                 return None;
@@ -224,9 +227,9 @@ impl Iterator for HistoryReader {
                     source,
                 }));
             }
-        };
+        }
         Some(
-            serde_json::from_slice(&text).map_err(|error| HistoryError::Format {
+            serde_json::from_slice(&self.text).map_err(|error| HistoryError::Format {
                 path: self.path.clone(),
                 line: self.line,
                 expected: "an entry of a history",
@@ -236,13 +239,14 @@ impl Iterator for HistoryReader {
     }
 }
 
-/// The next line without its newline; `UnexpectedEof` for one that stops in the middle.
-fn read_line(lines: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
-    let mut text = Vec::new();
-    io::Read::take(lines, MAX_LINE).read_until(b'\n', &mut text)?;
+/// Replaces `text` by the next line without its newline; false if there is none, `UnexpectedEof` for one that stops in
+/// the middle.
+fn read_line(lines: &mut impl BufRead, text: &mut Vec<u8>) -> io::Result<bool> {
+    text.clear();
+    io::Read::take(lines, MAX_LINE).read_until(b'\n', text)?;
     match text.pop() {
-        None => Ok(None),
-        Some(b'\n') => Ok(Some(text)),
+        None => Ok(false),
+        Some(b'\n') => Ok(true),
         Some(_) => Err(io::Error::new(
             io::ErrorKind::UnexpectedEof,
             "a line without an end",

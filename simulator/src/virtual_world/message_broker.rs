@@ -462,7 +462,7 @@ fn unix_us(now: Time) -> u64 {
 fn value(reply: broker::Reply) -> Value {
     match reply {
         broker::Reply::Integer(number) => Value::Integer(number),
-        broker::Reply::Simple(text) | broker::Reply::Bulk(text) => Value::Bytes(text.to_vec()),
+        broker::Reply::Simple(text) | broker::Reply::Bulk(text) => Value::Bytes(text.into()),
         broker::Reply::Array(values) => Value::Array(values.into_iter().map(value).collect()),
         _ => Value::Nil,
     }

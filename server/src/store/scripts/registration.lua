@@ -1,13 +1,11 @@
 -- Registrations: `e:EP` with its dynamic fields, `r` leads from registration id to endpoint, `x` has the expiry times.
 
-local FIELDS = {'id', 'rd', 'a', 'po', 'ra', 'rp', 'lt', 'sms', 'ver', 'bn', 'epj', 'ol', 'at', 'rt', 'lu', 'rev'}
-
 local function load_registration(endpoint)
-  local values = redis.call('HMGET', BASE .. 'e:' .. endpoint, unpack(FIELDS))
-  if not values[1] then return nil end
-  local e = {}
-  for i, field in ipairs(FIELDS) do e[field] = values[i] end
-  return e
+  local f = redis.call('HMGET', BASE .. 'e:' .. endpoint, 'id', 'rd', 'a', 'po', 'ra', 'rp', 'lt', 'sms', 'ver', 'bn',
+    'epj', 'ol', 'at', 'rt', 'lu', 'rev')
+  if not f[1] then return nil end
+  return {id = f[1], rd = f[2], a = f[3], po = f[4], ra = f[5], rp = f[6], lt = f[7], sms = f[8], ver = f[9],
+    bn = f[10], epj = f[11], ol = f[12], at = f[13], rt = f[14], lu = f[15], rev = f[16]}
 end
 
 -- The JSON of a registration, put together from the parts that were stored as JSON already.
