@@ -20,7 +20,7 @@ instances = 3
 [devices]
 count = 30
 register_rate = 100
-lifetime = "20s"
+lifetime = "6s"
 [[load]]
 kind = { read = 3, write = 1, execute = 1, write-update = 1 }
 rate = 30
@@ -190,4 +190,52 @@ fn a_partitioned_instance_is_replaced_and_comes_back_as_another_member() {
         speakers.contains(&"B#1".to_owned()) && !speakers.contains(&"A#2".to_owned()),
         "{speakers:?}"
     );
+}
+
+const KILL: &str = "[[fault]]\nat = \"4s\"\ndo = \"redis-kill\"\nkeeps = \"KEEPS\"\n\
+                    [[fault]]\nat = \"4300ms\"\ndo = \"redis-restart\"\n";
+
+#[test]
+fn a_broker_that_restarts_with_everything_it_executed_loses_nothing() {
+    let run = survives(&KILL.replace("KEEPS", "all"));
+    assert_eq!(run.report.eras.len(), 1);
+    assert_eq!(run.report.tickets.lost_with_broker, 0);
+    assert_eq!(run.report.devices.reregistrations, 0);
+    assert_eq!(run.back_end_connections(), [true, false, true]);
+    assert_eq!(run.speakers(), ["A#1", "B#1", "C#1"]);
+}
+
+#[test]
+fn a_broker_that_restarts_empty_begins_an_era_and_the_devices_register_again() {
+    let run = survives(&KILL.replace("KEEPS", "nothing"));
+    let eras: Vec<_> = run
+        .report
+        .eras
+        .iter()
+        .map(|era| (era.start_s, &era.reason[..]))
+        .collect();
+    assert_eq!(
+        eras,
+        [(0.0, "the run began"), (4.3, "the broker restarted empty")]
+    );
+    // What is asked for before a device has noticed is refused.
+    let refused: Vec<_> = run.report.tickets.errors_by_code.keys().collect();
+    assert_eq!(refused, ["UNKNOWN_ENDPOINT"]);
+    assert_eq!(
+        (run.report.devices.registered, run.report.devices.reregistrations),
+        (30, 30)
+    );
+}
+
+#[test]
+fn a_broker_that_forgets_the_last_moments_begins_an_era_in_which_the_contract_holds() {
+    let run = survives(&KILL.replace("KEEPS", "300ms"));
+    let eras = &run.report.eras;
+    assert_eq!((eras.len(), eras[1].start_s), (2, 4.3));
+    assert!(
+        eras[1]
+            .reason
+            .starts_with("the broker restarted without its last ")
+    );
+    assert!(run.report.tickets.responses > 150, "{:?}", run.report.tickets);
 }

@@ -101,6 +101,8 @@ pub struct Ticket {
     pub terminal: Option<Terminal>,
     pub terminal_copies: u32,
     pub executions: Option<Executions>,
+    /// The number of the era in which it was first sent.
+    pub born_era: u32,
     /// The number of the era in which it was sent, acked or repeated last.
     pub era: u32,
     /// An era ended while it was open.
@@ -308,6 +310,7 @@ impl Book {
             terminal: None,
             terminal_copies: 0,
             executions: None,
+            born_era: self.timeline.era(),
             era: self.timeline.era(),
             crossed_eras: false,
             next_of_same_name: self.by_name.get(name).copied(),

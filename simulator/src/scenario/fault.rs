@@ -7,8 +7,11 @@ use std::time::Duration;
 use super::decode::{MAX_INSTANCES, network, positive};
 use super::document::Value;
 use super::section::Section;
+use super::units::parse_duration;
 use super::*;
 
+/// What is lost is written down for as long.
+const MAX_FORGOTTEN: Duration = Duration::from_secs(60);
 /// An instance makes far fewer outputs in the time for which a fault waits for them.
 const MAX_OUTPUTS: i64 = 10_000;
 
@@ -32,6 +35,17 @@ impl Connections {
             Connections::Both => true,
         }
     }
+}
+
+/// `fault.keeps`
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Keeps {
+    /// Everything that was executed.
+    All,
+    /// Nothing.
+    Nothing,
+    /// Everything but what was executed in this last time.
+    AllBut(Duration),
 }
 
 /// One `[[fault]]`; what its network does not say is as in `base`.
@@ -129,6 +143,7 @@ fn check_keys_of_fault(section: &Section<'_>, action: &FaultAction) {
         ("connection", on_links, false),
         ("half_open", name == "redis-cut", false),
         ("stall", name == "redis-slow", name == "redis-slow"),
+        ("keeps", name == "redis-kill", name == "redis-kill"),
         ("output_buffer", name == "redis-slow", false),
     ];
     for (key, belongs, needed) in keys {
@@ -195,9 +210,28 @@ fn broker_fault(name: &str, section: &Section<'_>) -> Option<FaultAction> {
             stall: section.duration("stall", Duration::ZERO),
             output_buffer: output_buffer(section),
         }),
+        "redis-kill" => Some(FaultAction::RedisKill {
+            keeps: keeps(section),
+        }),
+        "redis-restart" => Some(FaultAction::RedisRestart),
         "partition" => Some(FaultAction::Partition),
         "heal" => Some(FaultAction::Heal),
         _ => None,
+    }
+}
+
+fn keeps(section: &Section<'_>) -> Keeps {
+    match section.text("keeps", "all").as_str() {
+        "all" => Keeps::All,
+        "nothing" => Keeps::Nothing,
+        text => {
+            let last = parse_duration(text).ok().filter(|last| *last <= MAX_FORGOTTEN);
+            if let (None, Some(node)) = (last, section.get("keeps")) {
+                let expected = "\"all\", \"nothing\" or how much of the end is lost, at most 1m: \"150ms\"";
+                section.wrong("keeps", node, expected);
+            }
+            last.map_or(Keeps::All, Keeps::AllBut)
+        }
     }
 }
 

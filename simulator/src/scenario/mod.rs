@@ -21,7 +21,7 @@ use std::time::Duration;
 
 pub use error::{Problem, ScenarioError};
 pub use expectation::{Expectation, Limit, Outcome as ExpectationOutcome, value_at as expectation_value};
-pub use fault::Connections;
+pub use fault::{Connections, Keeps};
 pub use units::{parse_duration, parse_share};
 
 /// Added to the longer of lease and balancer detection: the failover bound F of the ticket contract.
@@ -306,6 +306,13 @@ pub enum FaultAction {
         /// Bytes that the broker holds for a subscriber meanwhile before it drops it; none: as many as Redis does.
         output_buffer: Option<usize>,
     },
+    /// The broker dies, and all connections to it with it.
+    RedisKill {
+        /// What it will know when it runs again.
+        keeps: Keeps,
+    },
+    /// The broker runs again.
+    RedisRestart,
     /// Everything between an instance and the rest of the world vanishes, or waits in its TCP connections.
     Partition,
     /// Ends a partition.
@@ -371,6 +378,8 @@ impl FaultAction {
             },
             FaultAction::RedisCut { .. } => "redis-cut",
             FaultAction::RedisSlow { .. } => "redis-slow",
+            FaultAction::RedisKill { .. } => "redis-kill",
+            FaultAction::RedisRestart => "redis-restart",
             FaultAction::Partition => "partition",
             FaultAction::Heal => "heal",
         }
@@ -393,6 +402,7 @@ impl FaultAction {
                 | FaultAction::Pause
                 | FaultAction::RedisCut { .. }
                 | FaultAction::RedisSlow { .. }
+                | FaultAction::RedisKill { .. }
                 | FaultAction::Partition
         )
     }
@@ -403,6 +413,8 @@ impl FaultAction {
             self,
             FaultAction::RedisCut { .. }
                 | FaultAction::RedisSlow { .. }
+                | FaultAction::RedisKill { .. }
+                | FaultAction::RedisRestart
                 | FaultAction::Partition
                 | FaultAction::Heal
         )
@@ -420,7 +432,8 @@ impl FaultAction {
             FaultAction::RedisSlow {
                 connections: None,
                 ..
-            }
+            } | FaultAction::RedisKill { .. }
+                | FaultAction::RedisRestart
         )
     }
 }

@@ -96,6 +96,11 @@ at = "6s"
 do = "redis-slow"
 stall = "2s"
 output_buffer = 65536
+
+[[fault]]
+at = "7s"
+do = "redis-kill"
+keeps = "150ms"
 "#;
 
 fn messages(text: &str) -> Vec<String> {
@@ -363,7 +368,7 @@ fn what_this_version_cannot_do_yet_is_an_error_and_not_ignored() {
         "`cluster.launch`",
     );
     later("[[load]]\nkind = \"observe\"\nrate = 1\n", "\"observe\"");
-    for fault in ["redis-failover", "redis-kill", "clock-jump"] {
+    for fault in ["redis-failover", "clock-drift", "clock-jump"] {
         let lines = format!("[[fault]]\nat = \"1s\"\ndo = \"{fault}\"\ninstance = \"all\"\n");
         later(&lines, fault);
     }

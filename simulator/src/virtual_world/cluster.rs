@@ -27,7 +27,7 @@ use super::queue::EventQueue;
 use super::trace::Lane;
 use super::watch::{Watching, tell};
 use crate::history::RegistrationChannel;
-use crate::scenario::{Connections, FaultAction, Scenario, instance_id};
+use crate::scenario::{Connections, FaultAction, Keeps, Scenario, instance_id};
 use crate::seed::{Purpose, generator};
 
 /// What the back end is called beside the instances.
@@ -64,6 +64,8 @@ pub enum ClusterEvent {
         /// True: both stand.
         up: bool,
     },
+    /// The broker runs again and has forgotten something.
+    Era(String),
     /// An instance is a member and hears.
     Ready(usize),
     /// An instance ended by itself or because SIGTERM asked it to.
@@ -131,6 +133,15 @@ impl Cluster {
         // All instances have the same arguments.
         let planted = slots.first().map(|slot| slot.config.planted).unwrap_or_default();
         let mut broker = MessageBroker::new(generator(seed, Purpose::Broker), planted);
+        let forgotten = scenario.fault.iter().filter_map(|fault| match fault.action {
+            FaultAction::RedisKill {
+                keeps: Keeps::AllBut(last),
+            } => Some(last),
+            _ => None,
+        });
+        if let Some(reach) = forgotten.max() {
+            broker.remember(Time::ZERO, reach);
+        }
         Ok(Cluster {
             northbound: Northbound::new(Time::ZERO, slots.len(), prefix, &mut broker),
             back_end_linked: true,
@@ -212,6 +223,8 @@ impl Cluster {
             FaultAction::Partition => return self.partition(now, instance, true),
             FaultAction::Restart
             | FaultAction::Heal
+            | FaultAction::RedisKill { .. }
+            | FaultAction::RedisRestart
             | FaultAction::Network(_)
             | FaultAction::FlowReset
             | FaultAction::Devices(_) => {}

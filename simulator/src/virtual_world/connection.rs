@@ -88,6 +88,11 @@ impl<T> Lane<T> {
         self.items.iter().take_while(|(due, _)| *due <= now).count()
     }
 
+    /// From now on nothing that is still under way arrives.
+    pub fn cut_all(&mut self) {
+        self.cut = true;
+    }
+
     /// Each thing that was under way when the connection broke may be the first that is lost.
     fn is_cut(&mut self, random: &mut ChaCha8Rng) -> bool {
         self.cut = self.cut || random.random_bool(0.5);

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::{ClientId, Keyspace, Limits, Push};
+use broker::{ClientId, Keyspace, Limits, Push, Snapshot};
 use lwm2m::time::Time;
 use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
@@ -17,8 +17,9 @@ use server::store::{Call, Reply, Script, Value};
 
 use super::connection::{Arrival, Connection, ConnectionId, Party, Request};
 use super::queue::EventQueue;
+use super::storage::Storage;
 use super::watch::{Watching, tell};
-use crate::scenario::Connections;
+use crate::scenario::{Connections, Keeps};
 
 /// Unix time at the origin of the virtual clock, in microseconds.
 pub const UNIX_ORIGIN_US: u64 = 1_795_000_000_000_000;
@@ -54,6 +55,10 @@ pub struct MessageBroker {
     held: BTreeMap<(Party, bool), u32>,
     /// How many faults keep the broker from executing anything.
     stalls: u32,
+    /// It does not run; why what it knows when it does again is not what it knew, if so.
+    down: Option<Option<String>>,
+    /// The recent past, if a fault will ask for it.
+    storage: Option<Storage>,
     /// What it holds at most for a subscriber to which nothing passes.
     output_buffer: usize,
     /// Who asks for what no client of the cluster asks for.
@@ -80,6 +85,8 @@ impl MessageBroker {
             next_connection: 1,
             held: BTreeMap::new(),
             stalls: 0,
+            down: None,
+            storage: None,
             output_buffer: OUTPUT_BUFFER,
             expire_at: Time::ZERO,
             watching: None,
@@ -176,10 +183,65 @@ impl MessageBroker {
         self.catch_up(now);
     }
 
+    /// From now on writes down what is needed to forget the last `reach` of what happened.
+    pub fn remember(&mut self, now: Time, reach: Duration) {
+        self.storage = Some(Storage::new(now, &mut self.keyspace, reach));
+    }
+
+    /// The broker dies. Of what it had sent, a part that is drawn for each connection arrives.
+    pub fn kill(&mut self, now: Time, keeps: Keeps) -> Result<(), String> {
+        if self.down.is_some() {
+            return Err("the broker does not run".to_owned());
+        }
+        let (data, forgets) = self.what_stays(now, keeps);
+        self.down = Some(forgets);
+        let ids: Vec<ConnectionId> = self.connections.keys().copied().collect();
+        for id in ids {
+            self.send_back(now, id, Arrival::Lost);
+            if let Some(connection) = self.connections.get_mut(&id) {
+                connection.broken = true;
+                connection.up.cut_all();
+            }
+            self.forget(id);
+        }
+        self.keyspace = Keyspace::new(Limits::default());
+        self.keyspace.restore(data);
+        self.observer = self.keyspace.connect();
+        if let Some(storage) = &self.storage {
+            self.storage = Some(Storage::new(now, &mut self.keyspace, storage.reach()));
+        }
+        Ok(())
+    }
+
+    /// What the broker will know again, and how to say what it forgot, if it did.
+    fn what_stays(&self, now: Time, keeps: Keeps) -> (Snapshot, Option<String>) {
+        match (keeps, &self.storage) {
+            (Keeps::AllBut(last), Some(storage)) => {
+                let (data, lost) = storage.recall(Time::ZERO + (now - Time::ZERO).saturating_sub(last));
+                let forgets = format!("the broker restarted without its last {lost} steps");
+                (data, (lost > 0).then_some(forgets))
+            }
+            (Keeps::Nothing, _) => {
+                let empty = Keyspace::new(Limits::default()).snapshot();
+                (empty, Some("the broker restarted empty".to_owned()))
+            }
+            _ => (self.keyspace.snapshot(), None),
+        }
+    }
+
+    /// The broker runs again. Says what it forgot, if it did.
+    pub fn restart(&mut self) -> Result<Option<String>, String> {
+        let forgets = self.down.take().ok_or("the broker runs already")?;
+        // What it sent before it died has arrived by now, or never will.
+        let broken = self.connections.values_mut().filter(|it| it.broken);
+        broken.for_each(|it| it.down.cut_all());
+        Ok(forgets)
+    }
+
     /// True if what a client sends on this connection reaches the broker, and is executed there.
     pub fn is_sound(&self, id: ConnectionId) -> bool {
         let stands = |it: &Connection| !it.broken && !it.client_gone && !self.is_held(it);
-        self.stalls == 0 && self.connections.get(&id).is_some_and(stands)
+        self.stalls == 0 && self.down.is_none() && self.connections.get(&id).is_some_and(stands)
     }
 
     fn is_held(&self, connection: &Connection) -> bool {
@@ -311,6 +373,7 @@ impl MessageBroker {
         match request {
             Request::Close => self.forget(id),
             lost if connection.is_lost_upwards(&mut self.random) => drop(lost),
+            Request::Open if self.down.is_some() => self.refuse(now, id),
             Request::Open => self.open(now, id),
             Request::Subscribe(index) => self.subscribe(now, id, index),
             Request::Call(call) => self.execute(now, id, &call),
@@ -357,6 +420,15 @@ impl MessageBroker {
             self.load_scripts(now, id);
             self.send_back(now, id, Arrival::CommandConnected);
         }
+    }
+
+    /// Nobody listens where the client wants to connect.
+    fn refuse(&mut self, now: Time, id: ConnectionId) {
+        self.send_back(now, id, Arrival::Lost);
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.broken = true;
+        }
+        self.forget(id);
     }
 
     fn load_scripts(&mut self, now: Time, id: ConnectionId) {
@@ -436,6 +508,9 @@ impl MessageBroker {
     fn command(&mut self, now: Time, id: ConnectionId, words: &[&[u8]]) -> Option<broker::Reply> {
         let client = self.connections.get(&id)?.client?;
         let reply = self.keyspace.execute(unix_us(now), client, words);
+        if let Some(storage) = &mut self.storage {
+            storage.note(now, &mut self.keyspace);
+        }
         let pushes = self.keyspace.take_pushes();
         self.show(now, &pushes);
         for (client, push) in pushes {

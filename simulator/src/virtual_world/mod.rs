@@ -13,6 +13,7 @@ mod northbound;
 mod process;
 mod queue;
 mod search;
+mod storage;
 mod trace;
 mod watch;
 mod world;

@@ -111,6 +111,8 @@ impl World {
             cluster,
         };
         world.start_cluster()?;
+        let reason = "the run began".to_owned();
+        world.record(Event::Era { reason });
         Ok(world)
     }
 
@@ -310,6 +312,7 @@ impl World {
                 self.back_end.handle_connection(self.now, connected);
                 self.flush_back_end();
             }
+            ClusterEvent::Era(reason) => self.record(Event::Era { reason }),
             ClusterEvent::Linked { party, up } => {
                 let id = self.cluster.party_name(party).to_owned();
                 self.record(Event::Link { id, up });

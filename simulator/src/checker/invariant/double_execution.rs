@@ -1,6 +1,6 @@
 //! At most once on the device (rule 4): a request of a kind that may not be repeated is executed once; one of another
 //! kind is sent again with the same message ID and token for as long as a device remembers them, so the device does not
-//! execute it in a second exchange either.
+//! execute it in a second exchange either. A broker that forgot cannot know what it asked before.
 //!
 //! A device that does not de-duplicate, or rebooted meanwhile, does not know what it executed: a copy is a new request to
 //! it. That excuses a second execution in the same exchange, as long as there can be copies of it. It excuses neither
@@ -36,7 +36,7 @@ impl Invariant for DoubleExecution {
         let Some(executions) = &ticket.executions else {
             return;
         };
-        if executions.first.era != book.timeline.era() {
+        if ticket.born_era != book.timeline.era() {
             return;
         }
         let (first_id, first_token) = &executions.exchange;

@@ -18,7 +18,10 @@ impl Invariant for OutOfOrder {
             if ticket.ack.is_some()
                 && !ticket.ack_is_copy
                 && !ticket.crossed_eras
-                && ticket.executions.is_some()
+                && ticket
+                    .executions
+                    .as_ref()
+                    .is_some_and(|it| it.first.era == ticket.era)
             {
                 by_endpoint
                     .entry((ticket.endpoint, ticket.era))

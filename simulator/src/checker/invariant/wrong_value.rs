@@ -44,7 +44,7 @@ impl Invariant for WrongValue {
         let wrong = match &message.body {
             Body::Response(response) if &*ticket.kind == "read" => self.wrong_read(response, ticket, book),
             Body::Response(response) => wrong_success(response, ticket, book),
-            Body::Error(error) if error.sent == Some(false) && ticket.executions.is_some() => {
+            Body::Error(error) if error.sent == Some(false) && executed_in_this_era(ticket, book) => {
                 Some("\"sent\":false, but the device has executed it".into())
             }
             _ => None,
@@ -110,6 +110,12 @@ fn wrong_success(response: &Response, ticket: &Ticket, book: &Book) -> Option<St
         .then(|| format!("answered {}, but the device has not executed it", response.code))
 }
 
+/// A broker that forgot does not know what was sent before.
+fn executed_in_this_era(ticket: &Ticket, book: &Book) -> bool {
+    let executions = ticket.executions.as_ref();
+    executions.is_some_and(|executions| executions.first.era == book.timeline.era())
+}
+
 fn executed_though_not_sent(entry: &Entry, ep: &str, argument: Option<&str>, book: &Book, found: &mut Found) {
     let Some(ticket) = argument
         .and_then(|argument| book.find_argument(ep, argument))
@@ -117,7 +123,9 @@ fn executed_though_not_sent(entry: &Entry, ep: &str, argument: Option<&str>, boo
     else {
         return;
     };
-    let outcome = ticket.terminal.as_ref().map(|terminal| &terminal.outcome);
+    let terminal = ticket.terminal.as_ref();
+    let terminal = terminal.filter(|terminal| terminal.mark.era == book.timeline.era());
+    let outcome = terminal.map(|terminal| &terminal.outcome);
     if let Some(Outcome::Error {
         sent: Some(false), ..
     }) = outcome

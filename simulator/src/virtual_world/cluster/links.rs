@@ -37,10 +37,18 @@ impl Cluster {
 
     /// Does to the broker itself what a fault wants.
     pub fn signal_broker(&mut self, now: Time, action: &FaultAction) -> Result<(), String> {
-        if let FaultAction::RedisSlow { stall, .. } = action {
-            self.broker.stall();
-            self.due
-                .push(now + *stall, (self.slots.len(), Due::Release(None)));
+        match action {
+            FaultAction::RedisSlow { stall, .. } => {
+                self.broker.stall();
+                self.due
+                    .push(now + *stall, (self.slots.len(), Due::Release(None)));
+            }
+            FaultAction::RedisKill { keeps } => self.broker.kill(now, *keeps)?,
+            FaultAction::RedisRestart => {
+                let forgets = self.broker.restart()?;
+                self.events.extend(forgets.map(ClusterEvent::Era));
+            }
+            _ => {}
         }
         self.check_all_links();
         Ok(())
