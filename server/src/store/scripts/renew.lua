@@ -7,10 +7,10 @@ local heard, known, unready = tonumber(ARGV[5]), ARGV[6], ARGV[7]
 local member = BASE .. 'i:' .. ID
 redis.call('PUBLISH', PREFIX .. 'lwm2m:i:' .. ID .. '#' .. ARGV[2], 'H\n' .. NOW)
 
-local earliest, others_ready = 0, false
+local earliest, others_ready, eldest = 0, false, nil
 for _, id in ipairs(redis.call('SMEMBERS', BASE .. 's')) do
   if id ~= ID then
-    local f = redis.call('HMGET', BASE .. 'i:' .. id, 'state', 'lease', 'ready')
+    local f = redis.call('HMGET', BASE .. 'i:' .. id, 'state', 'lease', 'ready', 'heard')
     if f[1] == 'a' then
       local lease = tonumber(f[2])
       if lease > NOW + LEASE then
@@ -20,6 +20,8 @@ for _, id in ipairs(redis.call('SMEMBERS', BASE .. 's')) do
       end
       if earliest == 0 or lease < earliest then earliest = lease end
       if f[3] == '1' and lease >= NOW then others_ready = true end
+      local since = tonumber(f[4])
+      if since > 0 and lease >= NOW and (not eldest or since < eldest) then eldest = since end
     end
   end
 end
@@ -41,7 +43,9 @@ elseif not deaf then
     me.heard = NOW
     redis.call('HSET', member, 'heard', NOW)
   end
-  if me.ready ~= '1' and (not others_ready or NOW - me.heard >= 2 * LEASE + 1000) then
+  -- Where nobody is ready, those who have listened longest remember most: the others let them go first.
+  local first = not others_ready and not (eldest and eldest < me.heard)
+  if me.ready ~= '1' and (first or NOW - me.heard >= 2 * LEASE + 1000) then
     redis.call('HSET', member, 'ready', 1)
     new_view()
   end
