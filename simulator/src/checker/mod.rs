@@ -6,6 +6,7 @@
 //! back end was disconnected, every instance that heard a request died), nothing is counted.
 
 mod book;
+mod device;
 mod invariant;
 mod message;
 mod registration;
@@ -15,10 +16,12 @@ mod timeline;
 #[cfg(test)]
 mod tests;
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::history::Entry;
-use crate::scenario::Scenario;
+use crate::scenario::{DeviceMood, Fault, FaultAction, Network, Scenario};
 
 pub use book::{Mark, Outcome, Terminal, Ticket};
 pub use message::{Body, ErrorBody, Message, Response, Speaker};
@@ -29,6 +32,9 @@ use invariant::Invariant;
 
 /// Counter-examples kept per rule: enough to see a pattern, few enough to read.
 const EXAMPLES_PER_BREACH: usize = 5;
+
+/// A device that is away for no longer is asked again before a request times out.
+const SHORT_ABSENCE: Duration = Duration::from_secs(5);
 
 /// The ways in which the contract can be broken, named as in report.json.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -59,13 +65,15 @@ pub enum Breach {
     WrongValue,
     /// The outcome came after the timeout and F.
     Late,
-    /// A registration event out of sequence.
+    /// The outcome was TIMEOUT, though nothing stood between the cluster and the device.
+    Unserved,
+    /// A registration event out of sequence, or one that contradicts what the device was told.
     Event,
 }
 
 impl Breach {
     /// All that are about tickets, in the order of report.json.
-    pub const TICKETS: [Breach; 12] = [
+    pub const TICKETS: [Breach; 13] = [
         Breach::Lost,
         Breach::NoTerminal,
         Breach::NoAck,
@@ -78,6 +86,7 @@ impl Breach {
         Breach::OutOfOrder,
         Breach::WrongValue,
         Breach::Late,
+        Breach::Unserved,
     ];
 
     /// As in report.json.
@@ -95,6 +104,7 @@ impl Breach {
             Breach::OutOfOrder => "out_of_order",
             Breach::WrongValue => "wrong_value",
             Breach::Late => "late",
+            Breach::Unserved => "unserved",
             Breach::Event => "event",
         }
     }
@@ -107,6 +117,9 @@ pub struct Rules {
     pub bound_us: u64,
     /// The lease in microseconds.
     pub lease_us: u64,
+    /// Every device can be reached most of the time: the network loses nothing, and no fault takes a device away for
+    /// long.
+    pub lossless: bool,
 }
 
 impl Rules {
@@ -116,8 +129,38 @@ impl Rules {
         Rules {
             bound_us: micros(scenario.failover_bound()),
             lease_us: micros(scenario.cluster.lease),
+            lossless: lossless(scenario),
         }
     }
+}
+
+fn lossless(scenario: &Scenario) -> bool {
+    let loses_nothing = |network: &Network| network.loss == 0.0 && network.mtu == 0;
+    let harmless = |fault: &Fault| match &fault.action {
+        FaultAction::Network(network) => loses_nothing(network),
+        FaultAction::Devices(fault) => match fault.mood {
+            DeviceMood::Reboot { off: away } | DeviceMood::Sleep { duration: away } => away <= SHORT_ABSENCE,
+            DeviceMood::NatRebind | DeviceMood::Deregister { .. } => false,
+        },
+        action => spares_devices(action.as_str()),
+    };
+    // A device that acknowledges first and answers later may wait long for the acknowledgement of its answer.
+    let prompt = scenario.devices.separate == 0.0;
+    prompt && loses_nothing(&scenario.devices.network) && scenario.fault.iter().all(harmless)
+}
+
+/// True for faults under which each device stays as it is.
+fn spares_devices(action: &str) -> bool {
+    [
+        "kill",
+        "stop",
+        "restart",
+        "pause",
+        "resume",
+        "flow-reset",
+        "network",
+    ]
+    .contains(&action)
 }
 
 /// One counter-example.
@@ -268,6 +311,7 @@ impl Checker {
         for invariant in &mut self.invariants {
             invariant.finish(&self.book, &mut self.found);
         }
+        self.registrations.finish(&self.book.timeline, &mut self.found);
         let mut judgement = self.found.judgement;
         let copies = |ticket: &Ticket| u64::from(ticket.ack_copies) + u64::from(ticket.terminal_copies);
         judgement.repeat_copies = self.book.tickets.iter().map(copies).sum();

@@ -1,9 +1,11 @@
 //! Registration events: per endpoint gapless in `rev` as published, `REG_NEW` only after a `REG_DEL`, nothing between a
-//! `REG_DEL` and the next `REG_NEW`, `REG_UP` and `REG_DEL` only for the registration in force.
+//! `REG_DEL` and the next `REG_NEW`, `REG_UP` and `REG_DEL` only for the registration in force, which does not expire
+//! while it is refreshed. What devices were told is compared with them in [`super::device`].
 
 use rustc_hash::FxHashMap;
 use serde::Deserialize;
 
+use super::device::Devices;
 use super::timeline::Timeline;
 use super::{Breach, Found};
 use crate::history::{Entry, Event, RegistrationChannel};
@@ -18,6 +20,8 @@ struct Registration {
     reg_id: String,
     rev: Option<u64>,
     reason: Option<String>,
+    /// The lifetime in seconds.
+    lt: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -38,6 +42,7 @@ struct Last {
 #[derive(Default)]
 pub struct Registrations {
     last: FxHashMap<String, Last>,
+    devices: Devices,
     /// Events that were missed while the back end was disconnected.
     pub gaps: u64,
 }
@@ -54,6 +59,7 @@ pub fn endpoint_of(message: &str) -> Option<String> {
 impl Registrations {
     /// Judges the next entry; others than registration events and eras pass by.
     pub fn observe(&mut self, entry: &Entry, timeline: &Timeline, found: &mut Found) {
+        self.devices.observe(entry, found);
         match &entry.event {
             Event::Era { .. } => self.last.clear(),
             Event::Registration { channel, message } => {
@@ -74,6 +80,11 @@ impl Registrations {
         }
     }
 
+    /// The end of the history.
+    pub fn finish(&self, timeline: &Timeline, found: &mut Found) {
+        self.devices.finish(timeline, found);
+    }
+
     fn judge(
         &mut self,
         at_us: u64,
@@ -82,13 +93,17 @@ impl Registrations {
         timeline: &Timeline,
         found: &mut Found,
     ) {
+        let reason = new.reason.as_deref();
+        self.devices
+            .announced(at_us, channel, &new.ep, &new.reg_id, reason, found);
         if let Some(last) = self.last.get(&new.ep) {
             if timeline.may_have_missed(last.at_us, at_us) {
                 if let (Some(before), Some(now)) = (last.rev, new.rev) {
                     self.gaps += now.saturating_sub(before + 1);
                 }
-            } else if let Some(wrong) =
-                wrong_rev(last, new.rev, at_us).or_else(|| wrong_sequence(last, channel, &new))
+            } else if let Some(wrong) = wrong_rev(last, new.rev, at_us)
+                .or_else(|| wrong_sequence(last, channel, &new))
+                .or_else(|| expired_early(last, at_us, &new))
             {
                 found.add(Breach::Event, at_us, &new.ep, "", || wrong);
             }
@@ -112,6 +127,19 @@ fn wrong_rev(last: &Last, rev: Option<u64>, at_us: u64) -> Option<String> {
         return None;
     }
     Some(format!("rev {now} after rev {before}: expected {}", before + 1))
+}
+
+/// An expiry before half of the lifetime is over since the device was last heard of: clocks may jump, but the server
+/// lets nothing expire for as long.
+fn expired_early(last: &Last, at_us: u64, new: &Registration) -> Option<String> {
+    let lifetime = new.lt.filter(|_| new.reason.as_deref() == Some("expired"))?;
+    let age = at_us.saturating_sub(last.at_us);
+    (age < lifetime.saturating_mul(500_000)).then(|| {
+        format!(
+            "expired {:.3} s after it began or was refreshed: expected {lifetime} s",
+            age as f64 / 1e6
+        )
+    })
 }
 
 fn wrong_sequence(last: &Last, channel: RegistrationChannel, new: &Registration) -> Option<String> {

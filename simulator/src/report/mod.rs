@@ -162,6 +162,8 @@ pub struct Tickets {
     pub wrong_value: u64,
     /// See [`Breach::Late`].
     pub late: u64,
+    /// See [`Breach::Unserved`].
+    pub unserved: u64,
     /// Publications of tickets after their first.
     pub repeats: u64,
     /// Copies of acks and outcomes that repeats brought.
@@ -335,7 +337,7 @@ pub struct SimulatorReport {
 
 impl Tickets {
     /// How often each rule was broken, in the order of the members.
-    pub fn breaches(&self) -> [(Breach, u64); 12] {
+    pub fn breaches(&self) -> [(Breach, u64); 13] {
         [
             (Breach::Lost, self.lost),
             (Breach::NoTerminal, self.no_terminal),
@@ -349,6 +351,7 @@ impl Tickets {
             (Breach::OutOfOrder, self.out_of_order),
             (Breach::WrongValue, self.wrong_value),
             (Breach::Late, self.late),
+            (Breach::Unserved, self.unserved),
         ]
     }
 }

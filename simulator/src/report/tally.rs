@@ -176,6 +176,7 @@ impl Tally {
             out_of_order: broken(Breach::OutOfOrder),
             wrong_value: broken(Breach::WrongValue),
             late: broken(Breach::Late),
+            unserved: broken(Breach::Unserved),
             repeat_copies: judgement.repeat_copies,
             lost_with_broker: judgement.lost_with_broker,
             open: judgement.open,

@@ -11,6 +11,7 @@ mod orphan;
 mod out_of_order;
 mod terminal_before_ack;
 mod two_voices;
+mod unserved;
 mod wrong_value;
 
 use super::Found;
@@ -42,5 +43,6 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(out_of_order::OutOfOrder),
         Box::new(wrong_value::WrongValue::default()),
         Box::new(late::Late),
+        Box::new(unserved::Unserved::default()),
     ]
 }

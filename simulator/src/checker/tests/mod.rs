@@ -4,6 +4,7 @@
 mod broken;
 mod lawful;
 mod registrations;
+mod unserved;
 
 use super::*;
 use crate::history::Event;
@@ -13,6 +14,7 @@ const MS: u64 = 1000;
 const RULES: Rules = Rules {
     bound_us: 1_500 * MS,
     lease_us: 1_000 * MS,
+    lossless: true,
 };
 
 /// A history under construction; times are milliseconds.
