@@ -46,6 +46,10 @@ pub struct LoadOptions {
     pub timeout: Duration,
     /// False: the back end publishes each request once, whatever it hears.
     pub repeat: bool,
+    /// The share of requests that it publishes once more, whatever it heard.
+    pub impatience: f64,
+    /// The share of requests that get the ticket of the one before them, with another endpoint.
+    pub shared_tickets: f64,
 }
 
 impl From<&scenario::Load> for LoadOptions {
@@ -68,6 +72,8 @@ impl From<&scenario::Load> for LoadOptions {
             stop: Time::ZERO + load.stop,
             timeout: load.timeout,
             repeat: load.repeat,
+            impatience: load.impatience,
+            shared_tickets: load.shared_tickets,
         }
     }
 }
@@ -85,6 +91,10 @@ pub struct Arrival {
     pub timeout: Duration,
     /// False: it is published once, whatever is heard.
     pub repeat: bool,
+    /// How likely it is published once more, whatever is heard.
+    pub impatience: f64,
+    /// How likely it gets the ticket of the one before it, if that is of another endpoint.
+    pub shared_tickets: f64,
 }
 
 struct Stream {
@@ -145,13 +155,21 @@ impl Load {
             }
             let endpoint = Arc::clone(&registered[self.choices.random_range(0..registered.len())]);
             let operation = draw(&self.streams[index].options.mix, &mut self.choices).clone();
-            let LoadOptions { timeout, repeat, .. } = self.streams[index].options;
+            let LoadOptions {
+                timeout,
+                repeat,
+                impatience,
+                shared_tickets,
+                ..
+            } = self.streams[index].options;
             return Some(Arrival {
                 intended,
                 endpoint,
                 operation,
                 timeout,
                 repeat,
+                impatience,
+                shared_tickets,
             });
         }
     }
@@ -232,6 +250,8 @@ mod tests {
             stop,
             timeout: Duration::from_secs(5),
             repeat: true,
+            impatience: 0.0,
+            shared_tickets: 0.0,
         }
     }
 

@@ -145,6 +145,9 @@ fn ids(path: &str) -> Option<Vec<u16>> {
 /// What a back end has to read in an answer to know where its ticket stands.
 #[derive(Deserialize)]
 pub struct Answer<'a> {
+    /// The endpoint; absent in the `leshan` dialect.
+    #[serde(borrow)]
+    pub ep: Option<Cow<'a, str>>,
     /// The ticket that it belongs to.
     #[serde(borrow)]
     pub ticket: Cow<'a, str>,

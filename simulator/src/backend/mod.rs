@@ -33,6 +33,10 @@ const PROBE_PATH: &str = "/3/0/0";
 const DEFAULT_PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Most tickets open at a time: at 1000 requests a second, more than three minutes of silence.
 const MAX_OPEN: usize = 200_000;
+/// An impatient back end publishes a ticket once more within this time.
+const IMPATIENCE: Duration = Duration::from_secs(4);
+/// Most endpoints that share a ticket.
+const MAX_SHARERS: usize = 8;
 /// Most instances whose ended tickets are counted.
 const MAX_SPEAKERS: usize = 256;
 
@@ -110,6 +114,14 @@ struct Open {
     give_up: Time,
 }
 
+/// A publication that comes whatever has become of its ticket.
+struct Echo {
+    payload: Arc<str>,
+    /// What is recorded, but for the number of the attempt.
+    sent: Event,
+    attempts: u32,
+}
+
 /// The back end.
 pub struct BackEnd {
     options: BackEndOptions,
@@ -117,8 +129,13 @@ pub struct BackEnd {
     registry: Registry,
     /// Open tickets in the order in which they were first sent.
     open: BTreeMap<u64, Open>,
-    serials: FxHashMap<Arc<str>, u64>,
+    /// The open tickets of a name: several if endpoints share it.
+    serials: FxHashMap<Arc<str>, Vec<u64>>,
     wakes: BTreeSet<(Time, u64)>,
+    echoes: BTreeMap<u64, Echo>,
+    echo_times: BTreeSet<(Time, u64)>,
+    /// The newest ticket and the endpoints that have it.
+    newest: Option<(Arc<str>, Vec<Arc<str>>)>,
     next_serial: u64,
     load_stopped: bool,
     publications: VecDeque<Publication>,
@@ -139,6 +156,9 @@ impl BackEnd {
             open: BTreeMap::new(),
             serials: FxHashMap::default(),
             wakes: BTreeSet::new(),
+            echoes: BTreeMap::new(),
+            echo_times: BTreeSet::new(),
+            newest: None,
             next_serial: 0,
             load_stopped: false,
             publications: VecDeque::new(),
@@ -166,6 +186,8 @@ impl BackEnd {
             operation: self.probe.clone(),
             timeout: self.options.probe_timeout,
             repeat: true,
+            impatience: 0.0,
+            shared_tickets: 0.0,
         };
         self.make(now, probe, true);
     }
@@ -180,7 +202,7 @@ impl BackEnd {
 
     /// True when the load is over and no ticket is waited for. Every ticket is given up at last, so this comes.
     pub fn is_finished(&self) -> bool {
-        self.load_stopped && self.open.is_empty()
+        self.load_stopped && self.open.is_empty() && self.echoes.is_empty()
     }
 
     /// The broker connection went up (subscriptions confirmed) or down.
@@ -219,6 +241,7 @@ impl BackEnd {
 
     /// Repeats what was not heard of, and gives up what should have ended.
     pub fn handle_timeout(&mut self, now: Time) {
+        self.echo(now);
         while let Some(&(at, serial)) = self.wakes.first() {
             if at > now {
                 return;
@@ -238,7 +261,9 @@ impl BackEnd {
 
     /// When [`Self::handle_timeout`] has something to do.
     pub fn next_deadline(&self) -> Option<Time> {
-        self.wakes.first().map(|&(at, _)| at)
+        let first = |times: &BTreeSet<(Time, u64)>| times.first().map(|&(at, _)| at);
+        let deadlines = [first(&self.wakes), first(&self.echo_times)];
+        deadlines.into_iter().flatten().min()
     }
 
     /// The next message to publish on the request channel.
@@ -289,13 +314,15 @@ impl BackEnd {
             self.counts.refused += 1;
             return;
         }
-        let ticket: Arc<str> = format!("{:032x}", self.random.random::<u128>()).into();
+        let ticket = self.draw_ticket(&arrival);
         let Arrival {
             intended,
             endpoint,
             operation,
             timeout,
             repeat,
+            impatience,
+            ..
         } = arrival;
         let envelope = Envelope::new(&endpoint, &ticket, &operation, millis(timeout));
         let open = Open {
@@ -316,11 +343,66 @@ impl BackEnd {
         };
         let serial = self.next_serial;
         self.next_serial += 1;
-        self.serials.insert(ticket, serial);
+        self.serials.entry(ticket).or_default().push(serial);
         self.wakes.insert((now, serial));
         self.open.insert(serial, open);
         self.counts.sent += 1;
         self.publish(now, serial);
+        if impatience > 0.0 && self.random.random_bool(impatience) {
+            self.repeat_some_time(now, serial);
+        }
+    }
+
+    /// A fresh ticket, or that of the last request if this one is to share it.
+    fn draw_ticket(&mut self, arrival: &Arrival) -> Arc<str> {
+        let endpoint = &arrival.endpoint;
+        if arrival.shared_tickets > 0.0
+            && self.random.random_bool(arrival.shared_tickets)
+            && let Some((ticket, sharers)) = &mut self.newest
+            && sharers.len() < MAX_SHARERS
+            && !sharers.contains(endpoint)
+        {
+            sharers.push(Arc::clone(endpoint));
+            return Arc::clone(ticket);
+        }
+        let ticket: Arc<str> = format!("{:032x}", self.random.random::<u128>()).into();
+        self.newest = Some((Arc::clone(&ticket), vec![Arc::clone(endpoint)]));
+        ticket
+    }
+
+    /// Remembers to publish a ticket once more, even if it has ended by then.
+    fn repeat_some_time(&mut self, now: Time, serial: u64) {
+        let at = now + IMPATIENCE.mul_f64(self.random.random_range(0.0..1.0));
+        let open = &self.open[&serial];
+        let echo = Echo {
+            payload: Arc::clone(&open.payload),
+            sent: sent(open, true),
+            attempts: open.attempts,
+        };
+        self.echoes.insert(serial, echo);
+        self.echo_times.insert((at, serial));
+    }
+
+    fn echo(&mut self, now: Time) {
+        while let Some(&(at, serial)) = self.echo_times.first().filter(|(at, _)| *at <= now) {
+            self.echo_times.remove(&(at, serial));
+            let echo = self.echoes.remove(&serial).expect("each has its time");
+            if !self.connected {
+                continue;
+            }
+            if self.open.contains_key(&serial) {
+                self.publish(now, serial);
+                continue;
+            }
+            self.counts.repeats += 1;
+            let payload = echo.payload;
+            self.publications.push_back(Publication { payload });
+            let mut again = echo.sent;
+            if let Event::Sent { attempt, .. } = &mut again {
+                *attempt = echo.attempts + 1;
+            }
+            self.events.push_back(again);
+        }
     }
 
     /// Publishes a ticket, for the first time or again. Without a connection the attempt is noted and fails.
@@ -354,8 +436,18 @@ impl BackEnd {
         open.first_sent + open.timeout + self.options.repeat_after
     }
 
+    /// The open ticket that an answer is about. The `leshan` dialect does not name the endpoint.
+    fn serial_of(&self, answer: &Answer) -> Option<u64> {
+        let sharers = self.serials.get(answer.ticket.as_ref())?;
+        let is_meant = |serial: &&u64| {
+            let endpoint = answer.ep.as_deref();
+            endpoint.is_none_or(|endpoint| endpoint == &*self.open[*serial].endpoint)
+        };
+        sharers.iter().find(is_meant).copied()
+    }
+
     fn note_answer(&mut self, answer: &Answer) {
-        let Some(&serial) = self.serials.get(answer.ticket.as_ref()) else {
+        let Some(serial) = self.serial_of(answer) else {
             return;
         };
         let open = self.open.get_mut(&serial).expect("a known ticket is open");
@@ -400,7 +492,15 @@ impl BackEnd {
 
     fn close(&mut self, serial: u64) {
         let open = self.open.remove(&serial).expect("only open tickets end");
-        self.serials.remove(&open.ticket);
+        if let Some(sharers) = self.serials.get_mut(&open.ticket) {
+            sharers.retain(|other| *other != serial);
+            if sharers.is_empty() {
+                self.serials.remove(&open.ticket);
+            }
+        }
+        if let Some(echo) = self.echoes.get_mut(&serial) {
+            echo.attempts = open.attempts;
+        }
         self.wakes.remove(&(open.wake, serial));
     }
 }

@@ -34,6 +34,8 @@ fn read(intended: Time) -> Arrival {
         operation,
         timeout: TIMEOUT,
         repeat: true,
+        impatience: 0.0,
+        shared_tickets: 0.0,
     }
 }
 
@@ -267,4 +269,63 @@ fn registration_events_are_noted_and_fill_the_registry() {
     };
     assert_eq!(drain_events(&mut backend), [expected]);
     assert_eq!(backend.registry().owned_by(5683).len(), 1);
+}
+
+#[test]
+fn an_impatient_back_end_publishes_a_ticket_once_more_even_if_it_has_ended() {
+    let mut backend = connected();
+    let impatient = || Arrival {
+        impatience: 1.0,
+        ..read(Time::ZERO)
+    };
+    backend.request(Time::ZERO, impatient());
+    backend.request(Time::ZERO, impatient());
+    let published = drain_publications(&mut backend);
+    let sent = sent_events(&mut backend);
+    let (ended, open) = (&sent[0].0, &sent[1].0);
+    for ticket in [ended, open] {
+        backend.handle_response(format!(
+            r#"{{"ep":"dev-1","ticket":"{ticket}","ack":true,"by":"A#1"}}"#
+        ));
+    }
+    let outcome = format!(r#"{{"ep":"dev-1","ticket":"{ended}","resp":{{"code":"CONTENT"}},"by":"A#1"}}"#);
+    backend.handle_response(outcome);
+    assert!(
+        backend
+            .next_deadline()
+            .is_some_and(|at| at < Time::ZERO + IMPATIENCE)
+    );
+    backend.handle_timeout(Time::ZERO + IMPATIENCE);
+    let mut again = sent_events(&mut backend);
+    again.sort_by_key(|(ticket, ..)| ticket != ended);
+    assert_eq!(again, [(ended.clone(), 2, true), (open.clone(), 2, true)]);
+    let mut copies = drain_publications(&mut backend);
+    copies.sort_by_key(|copy| *copy != published[0]);
+    assert_eq!(copies, published);
+    assert_eq!((backend.open(), backend.counts().repeats), (1, 2));
+}
+
+#[test]
+fn endpoints_that_share_a_ticket_are_told_apart_by_their_answers() {
+    let mut backend = connected();
+    let sharing = |endpoint: &str| Arrival {
+        endpoint: endpoint.into(),
+        shared_tickets: 1.0,
+        ..read(Time::ZERO)
+    };
+    for endpoint in ["dev-1", "dev-2", "dev-2"] {
+        backend.request(Time::ZERO, sharing(endpoint));
+    }
+    let sent = sent_events(&mut backend);
+    assert_eq!(sent[0].0, sent[1].0);
+    assert_ne!(sent[1].0, sent[2].0, "an endpoint does not get a ticket twice");
+    let ticket = &sent[0].0;
+    let outcome =
+        |ep| format!(r#"{{"ep":"{ep}","ticket":"{ticket}","resp":{{"code":"CONTENT"}},"by":"A#1"}}"#);
+    backend.handle_response(outcome("dev-2"));
+    assert_eq!((backend.open(), backend.counts().answered), (2, 1));
+    backend.handle_response(outcome("dev-2"));
+    assert_eq!((backend.open(), backend.counts().answered), (2, 1));
+    backend.handle_response(outcome("dev-1"));
+    assert_eq!((backend.open(), backend.counts().answered), (1, 2));
 }

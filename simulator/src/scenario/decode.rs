@@ -220,6 +220,8 @@ fn load(section: &Section<'_>, end: Duration) -> Load {
         stop: section.duration("stop", end),
         timeout: timeout(section),
         repeat: section.flag("repeat", true),
+        impatience: section.share("impatience"),
+        shared_tickets: section.share("shared_tickets"),
     }
 }
 

@@ -196,6 +196,10 @@ pub struct Load {
     pub timeout: Duration,
     /// Publish again what has neither ack nor err for F, until the terminal (the contract's rule for back ends).
     pub repeat: bool,
+    /// The share of tickets that are published once more, whatever has become of them.
+    pub impatience: f64,
+    /// The share of requests that get the ticket of the one before them, with another endpoint.
+    pub shared_tickets: f64,
 }
 
 /// One kind of request in a load.

@@ -350,6 +350,18 @@ pub const LOAD: &[Key] = &[
         "true",
         "Publish again what has neither ack nor err for F, until the terminal.",
     ),
+    key(
+        "impatience",
+        Kind::Share,
+        "0.0",
+        "The share of tickets that are published once more within 4 s, whatever has become of them.",
+    ),
+    key(
+        "shared_tickets",
+        Kind::Share,
+        "0.0",
+        "The share of requests that get the ticket of the one before them, with another endpoint.",
+    ),
 ];
 
 /// `[[fault]]`

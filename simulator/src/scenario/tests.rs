@@ -50,6 +50,8 @@ start = "5s"
 stop = "35s"
 timeout = 5000
 repeat = false
+impatience = 0.1
+shared_tickets = "5%"
 
 [[load]]
 kind = ["write", "write", "read"]
@@ -202,6 +204,7 @@ fn a_load_is_a_kind_a_list_or_weights_with_a_path_for_each() {
         (weighted.timeout, weighted.repeat),
         (Duration::from_secs(5), false)
     );
+    assert_eq!((weighted.impatience, weighted.shared_tickets), (0.1, 0.05));
     let expected = [
         part(RequestKind::Write, &["/3/0/15"], 2),
         part(RequestKind::Read, &["/3/0/0"], 1),
@@ -300,7 +303,8 @@ fn an_unknown_key_is_named_with_its_line_and_the_nearest_known_one() {
     );
     assert_eq!(
         message("[[load]]\nkind = \"read\"\nrate = 1\nspeed = 3\n"),
-        "s.toml:7:1: unknown key `speed` in [load]; known are kind, path, rate, start, stop, timeout, repeat"
+        "s.toml:7:1: unknown key `speed` in [load]; known are kind, path, rate, start, stop, timeout, repeat, impatience, \
+         shared_tickets"
     );
 }
 
