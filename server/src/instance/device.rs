@@ -4,6 +4,7 @@
 //! the store can't be reached the answer is 5.03, never a success.
 
 use super::{Instance, Purpose};
+use crate::mutant::Mutant;
 use crate::northbound::json_string;
 use crate::northbound::registration::{add_attr, obj_link};
 use crate::partition::Partition;
@@ -94,6 +95,9 @@ impl Instance {
         };
         self.uplinks_pending += 1;
         self.call(script, partition, Purpose::Uplink(id, uplink), args);
+        if uplink == Uplink::Update && self.config.planted.is(Mutant::PrematureAnswer) {
+            self.respond(id, Response::of(Code::CHANGED));
+        }
     }
 
     fn register(&mut self, id: RequestId<SocketAddr>, register: &Register<'_>) {

@@ -197,7 +197,8 @@ impl Instance {
             payload: coap.payload,
         };
         // An order in an own reply was counted as sent by that very script.
-        let may_send = dispatch.repeatable || (own && dispatch.sent);
+        let planted = self.config.planted.is(Mutant::NoBegin);
+        let may_send = dispatch.repeatable || (own && dispatch.sent) || planted;
         let state = if may_send {
             State::Sent
         } else {

@@ -3,6 +3,7 @@
 use super::chore::Chore;
 use super::{Instance, Output, Purpose, Seat::Inside, Seat::Outside};
 use crate::member::{Member, View};
+use crate::mutant::Mutant;
 use crate::partition::{PARTITIONS, Partition};
 use crate::store::{Reply, Script};
 use lwm2m::time::Time;
@@ -497,10 +498,14 @@ impl Instance {
             let Some(held) = self.held(partition) else {
                 continue;
             };
+            let early_ack = self.config.planted.is(Mutant::EarlyAck);
             let sweep = held.given_away || held.sweep.is_due(now);
             let expire = held.expiry.is_due(now);
             if sweep {
                 self.sweep(partition);
+            }
+            if early_ack {
+                self.replay(partition);
             }
             if expire {
                 self.expire(partition);

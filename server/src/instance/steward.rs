@@ -8,7 +8,7 @@ use super::{Instance, Purpose};
 use crate::mutant::Mutant;
 use crate::northbound::{Envelope, ErrorCode, Request, Scan, error_body, json_string};
 use crate::partition::Partition;
-use crate::store::{Reply, Script};
+use crate::store::{CONTEXT_ARGUMENTS, REPLAY_ARGUMENT, Reply, Script};
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -107,6 +107,11 @@ impl Instance {
         if self.config.planted.is(Mutant::NoRing) {
             return;
         }
+        if self.config.planted.is(Mutant::EarlyAck) {
+            for request in self.ring.of(partition, self.horizon()) {
+                self.accept(partition, &request.payload, false, Duration::ZERO);
+            }
+        }
         for request in self.ring.of(partition, self.horizon()) {
             self.accept(partition, &request.payload, true, self.now - request.at);
         }
@@ -162,6 +167,11 @@ impl Instance {
             limits.open_per_partition.to_string().into_bytes(),
             unknown.into_bytes(),
         ];
+        let mut specific = specific;
+        if self.config.planted.is(Mutant::EarlyAck) && !replay && class != "x" {
+            // The tick stores it.
+            specific[REPLAY_ARGUMENT - CONTEXT_ARGUMENTS] = b"2".to_vec();
+        }
         self.call(Script::Accept, partition, Purpose::Accept(partition), specific);
         // From now on there may be something to sweep.
         let at = self.now + patience.min(Duration::from_secs(1));

@@ -49,14 +49,138 @@ fn edits(mutant: Mutant) -> Vec<Edit> {
     match mutant {
         Mutant::UnrecordedRefusal => vec![within(
             Script::Accept,
-            "  redis.call('SET', BASE .. 'u:' .. name, body, 'PX', 10000)\n",
+            "redis.call('SET', BASE .. 'u:' .. name, body, 'PX', 10000)",
             "",
         )],
         Mutant::UncheckedTerm => vec![shared(
             "if stewardship[1] ~= ME or stewardship[2] ~= ARGV[11] then return {'TERM', 0, NOW} end",
             "",
         )],
-        Mutant::NoRing | Mutant::LocalMessageIds => vec![],
+        Mutant::OwnerFinishes => vec![within(
+            Script::Finish,
+            "(ARGV[13] ~= '1' and t.holder ~= ME)",
+            "redis.call('HGET', BASE .. 'e:' .. endpoint_of(name), 'ow') ~= ME",
+        )],
+        Mutant::ResentAnew => vec![
+            shared(
+                "if t.token and NOW - t.first > EXCHANGE_LIFETIME then",
+                "if t.token then",
+            ),
+            within(
+                Script::Sweep,
+                "if t.class == 'n' and t.state == 's' then",
+                "if false then",
+            ),
+        ],
+        Mutant::EarlyAck => vec![
+            within(
+                Script::Accept,
+                "local replayed = ARGV[19] == '1'",
+                r#"if ARGV[19] == '2' then
+  local known = redis.call('EXISTS', BASE .. 'u:' .. name) + redis.call('EXISTS', BASE .. 't:' .. name)
+  if known == 0 then say(channel, head, ',"ack":true') end
+  return answer('OK')
+end
+local replayed = ARGV[19] == '1'"#,
+            ),
+            within(
+                Script::Accept,
+                r#"say(channel, head, ',"ack":true')
+t = {"#,
+                "t = {",
+            ),
+        ],
+        Mutant::DroppedDeadline => vec![within(
+            Script::Accept,
+            "redis.call('ZADD', BASE .. 'd', t.deadline, name)",
+            "",
+        )],
+        Mutant::QueueBackwards => vec![shared("redis.call('LPOP', queue)", "redis.call('RPOP', queue)")],
+        Mutant::StaleExpiry => vec![within(
+            Script::Update,
+            "begin_lifetime(endpoint, e.lt, ARGV[17] ~= '')",
+            "",
+        )],
+        Mutant::SilentReplacement => vec![within(
+            Script::Register,
+            r#"announce('LESHAN_REG_DEL', registration_json(old, ',"reason":"replaced"'))"#,
+            "",
+        )],
+        Mutant::ReplayCopies => vec![within(
+            Script::Accept,
+            "local replayed = ARGV[19] == '1'",
+            "local replayed = false",
+        )],
+        Mutant::TicketKept => vec![shared(
+            "redis.call('DEL', BASE .. 't:' .. name)
+  redis.call('ZREM', BASE .. 'd', name)",
+            "",
+        )],
+        Mutant::OutcomeWithoutEndpoint => vec![
+            within(
+                Script::Accept,
+                "redis.call('GET', BASE .. 'u:' .. name)",
+                "redis.call('GET', BASE .. 'u:' .. string.match(name, '[^:]*$'))",
+            ),
+            shared(
+                "redis.call('SET', BASE .. 'u:' .. name, body, 'PX', ARGV[9])",
+                "redis.call('SET', BASE .. 'u:' .. string.match(name, '[^:]*$'), body, 'PX', ARGV[9])",
+            ),
+        ],
+        Mutant::UnmarkedCopies => vec![
+            within(Script::Accept, r#"outcome .. ',"again":true'"#, "outcome"),
+            within(
+                Script::Accept,
+                r#"',"ack":true,"again":true'"#,
+                r#"',"ack":true'"#,
+            ),
+        ],
+        Mutant::UncountedUpdates => vec![within(
+            Script::Update,
+            "redis.call('HINCRBY', key, 'rev', 1)
+local e = load",
+            "local e = load",
+        )],
+        Mutant::DeadHoldersKept => vec![within(
+            Script::Sweep,
+            "elseif dead(t.holder) then",
+            "elseif false then",
+        )],
+        Mutant::ForgottenOutcomes => vec![shared(
+            "redis.call('SET', BASE .. 'u:' .. name, body, 'PX', ARGV[9])",
+            "",
+        )],
+        Mutant::SlotKept => vec![shared("free_slot(BASE .. 'e:' .. endpoint, t.token)", "")],
+        Mutant::NoTurns => vec![within(
+            Script::Accept,
+            "if waiting == 0 and #(e[2] or '') < 17 * tonumber(ARGV[10]) then",
+            "if true then",
+        )],
+        Mutant::SentDenied => vec![shared(
+            "return t.state == 'q' or (t.state == 'd' and t.class == 'n')",
+            "return t.class == 'n'",
+        )],
+        Mutant::OpenTicketForgotten => vec![within(
+            Script::Accept,
+            "local t = load_ticket(name)
+if t then
+  if not",
+            "local t = nil
+if t then
+  if not",
+        )],
+        Mutant::NewbornSteward => vec![within(
+            Script::Renew,
+            "(first or NOW - me.heard >= 2 * LEASE + 1000)",
+            "true",
+        )],
+        Mutant::StalledQueue => vec![within(Script::Finish, "next_turn(endpoint_of(name))", "")],
+        Mutant::RegisterTwice => vec![within(
+            Script::Register,
+            "local stored = served_before(served, uplink)",
+            "local stored = nil",
+        )],
+        Mutant::NoRing | Mutant::LocalMessageIds | Mutant::NoBegin | Mutant::PrematureAnswer => vec![],
     }
 }
 

@@ -17,12 +17,58 @@ use std::borrow::Cow;
 pub enum Mutant {
     /// After a take, the requests that the former steward may have read and not stored are not accepted again.
     NoRing,
-    /// Whoever once was steward accepts on: no script checks the term.
-    UncheckedTerm,
     /// A refusal is said and not remembered.
     UnrecordedRefusal,
+    /// Whoever once was steward accepts on: no script checks the term.
+    UncheckedTerm,
     /// Message IDs come from the instance, not from the store: a survivor goes on with another one.
     LocalMessageIds,
+    /// An outcome is taken from the owner of the endpoint instead of the holder of the ticket.
+    OwnerFinishes,
+    /// What may be sent only once is sent again, in a new exchange, when its holder died.
+    ResentAnew,
+    /// What may be sent only once is sent without the mark in the store that it may have been.
+    NoBegin,
+    /// The ack is a step of its own, before the one that stores the request.
+    EarlyAck,
+    /// A request is stored without its deadline.
+    DroppedDeadline,
+    /// The queue of an endpoint is served from its end.
+    QueueBackwards,
+    /// An Update does not move the end of the lifetime.
+    StaleExpiry,
+    /// The former registration of a device that registers again is replaced without a word.
+    SilentReplacement,
+    /// A request that is replayed after a take is answered with a copy that nobody asked for.
+    ReplayCopies,
+    /// A ticket stays open when its outcome was published.
+    TicketKept,
+    /// Outcomes are remembered by the ticket's name, whatever its endpoint.
+    OutcomeWithoutEndpoint,
+    /// Copies of acks and outcomes are not marked.
+    UnmarkedCopies,
+    /// An Update does not count in `rev`.
+    UncountedUpdates,
+    /// What dead instances held is not looked for.
+    DeadHoldersKept,
+    /// Outcomes are not remembered.
+    ForgottenOutcomes,
+    /// An ended exchange keeps its place (NSTART).
+    SlotKept,
+    /// Requests to one endpoint do not wait for each other.
+    NoTurns,
+    /// An error says `"sent":false` of what may have been sent.
+    SentDenied,
+    /// A request that is stored already is stored again.
+    OpenTicketForgotten,
+    /// A member is given partitions before it has listened for long enough to remember their requests.
+    NewbornSteward,
+    /// The end of an exchange does not call the next in the queue.
+    StalledQueue,
+    /// A device is told that its Update succeeded before it is stored.
+    PrematureAnswer,
+    /// A copy of a Register is served like a new one.
+    RegisterTwice,
 }
 
 /// Which bug an instance has.

@@ -5,6 +5,8 @@
 // Helpers of tests, though clippy does not see it.
 #![allow(clippy::unwrap_used)]
 
+mod cases;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
@@ -12,70 +14,16 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use simulator::checker::Breach;
-use simulator::report::judge;
-use simulator::run::RunOptions;
-use simulator::scenario::{RedisChoice, Scenario};
+use cases::{CASES, Case};
+use clap::ValueEnum;
+use server::mutant::Mutant;
+use simulator::scenario::Scenario;
 use simulator::virtual_world::{self, SearchOptions, search};
 
 /// The first seed of every search.
 const FIRST: u64 = 1;
 /// How many mutants are searched for at a time.
 const JOBS: usize = 2;
-
-/// A bug, where it is looked for, and what it may look like.
-struct Case {
-    mutant: &'static str,
-    scenario: &'static str,
-    /// Changes of the scenario.
-    set: &'static [&'static str],
-    /// Further arguments of the instances.
-    arguments: &'static [&'static str],
-    /// It has to be found within so many seeds.
-    seeds: u64,
-    /// What the first violation has to be.
-    verdicts: &'static [Breach],
-}
-
-const NOTHING: &[&str] = &[];
-/// A request is published once; whoever loses it has lost it.
-const ONCE: &[&str] = &["load.0.repeat=false"];
-
-const CASES: &[Case] = &[
-    Case {
-        mutant: "no-ring",
-        scenario: "failover",
-        set: ONCE,
-        arguments: NOTHING,
-        seeds: 60,
-        verdicts: &[Breach::Lost],
-    },
-    Case {
-        mutant: "unrecorded-refusal",
-        scenario: "failover",
-        set: NOTHING,
-        // Requests are refused when there is no room for them.
-        arguments: &["--queue-per-endpoint", "1"],
-        seeds: 60,
-        verdicts: &[Breach::DoubleTerminal, Breach::TerminalBeforeAck],
-    },
-    Case {
-        mutant: "unchecked-term",
-        scenario: "failover",
-        set: NOTHING,
-        arguments: NOTHING,
-        seeds: 60,
-        verdicts: &[Breach::DoubleAck, Breach::DoubleTerminal],
-    },
-    Case {
-        mutant: "local-message-ids",
-        scenario: "failover",
-        set: NOTHING,
-        arguments: NOTHING,
-        seeds: 60,
-        verdicts: &[Breach::DoubleExecution],
-    },
-];
 
 /// What came of a search.
 struct Row {
@@ -87,7 +35,7 @@ struct Row {
 }
 
 fn scenario(case: &Case, mutant: Option<&str>) -> Scenario {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../scenarios/{}.toml", case.scenario));
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/failover.toml");
     let text = std::fs::read_to_string(path).unwrap();
     let planted = mutant.map(|mutant| ["--mutant", mutant]);
     let arguments: Vec<&str> = case
@@ -99,7 +47,7 @@ fn scenario(case: &Case, mutant: Option<&str>) -> Scenario {
     let arguments = format!("cluster.arguments={arguments:?}");
     let overrides = case.set.iter().map(|option| (*option).to_owned());
     let overrides: Vec<String> = overrides.chain([arguments]).collect();
-    Scenario::parse_with(&text, case.scenario, &overrides).unwrap()
+    Scenario::parse_with(&text, "failover.toml", &overrides).unwrap()
 }
 
 /// Seeds until something was found, and the scenario in which it was.
@@ -119,25 +67,6 @@ fn first_lines(finding: &virtual_world::Finding) -> String {
     lines.join("\n    ")
 }
 
-/// The rules that the scenario of a finding breaks, in the order of time.
-fn breaches(finding: &virtual_world::Finding) -> Vec<Breach> {
-    let scenario = finding.draft.scenario().unwrap();
-    let directory = tempfile::tempdir().unwrap();
-    let options = RunOptions {
-        seed: finding.seed,
-        redis: RedisChoice::Embedded,
-        out: directory.path().to_owned(),
-        quiet: true,
-    };
-    let outcome = virtual_world::run(&scenario, &options).unwrap();
-    let report = judge(&outcome.history, &scenario, &outcome.facts).unwrap().report;
-    report
-        .counter_examples
-        .iter()
-        .map(|example| example.breach)
-        .collect()
-}
-
 fn try_case(case: &Case) -> Row {
     let row = |seeds, verdict: &str, wrong: Option<String>| Row {
         mutant: case.mutant,
@@ -146,19 +75,16 @@ fn try_case(case: &Case) -> Row {
         wrong,
     };
     let Some((seeds, finding)) = find(&scenario(case, Some(case.mutant)), case.seeds) else {
-        let wrong = format!("survived {} seeds over {}", case.seeds, case.scenario);
+        let wrong = format!("survived {} seeds", case.seeds);
         return row(None, "-", Some(wrong));
     };
-    let said = first_lines(&finding);
-    let Some(first) = breaches(&finding).first().copied() else {
-        let wrong = format!("seed {} broke no rule of the contract, but: {said}", finding.seed);
-        return row(Some(seeds), "-", Some(wrong));
-    };
-    let wrong = (!case.verdicts.contains(&first)).then(|| {
-        let (seed, expected) = (finding.seed, case.verdicts);
-        format!("expected one of {expected:?} first, seed {seed} says:\n    {said}")
+    let kind = finding.wrong[0].kind.as_str();
+    let expected = case.verdicts.iter().any(|breach| breach.as_str() == kind);
+    let wrong = (!expected).then(|| {
+        let (seed, verdicts, said) = (finding.seed, case.verdicts, first_lines(&finding));
+        format!("expected one of {verdicts:?} first, seed {seed} says:\n    {said}")
     });
-    row(Some(seeds), first.as_str(), wrong)
+    row(Some(seeds), kind, wrong)
 }
 
 /// Runs the cases on several threads; the rows are in the order of the cases.
@@ -191,7 +117,7 @@ fn control(cases: &[&Case], rows: &[Row]) -> Vec<Row> {
         let seeds = row.seeds.unwrap_or(case.seeds);
         let same = |known: &&mut (&Case, u64)| {
             let known = known.0;
-            (known.scenario, known.set, known.arguments) == (case.scenario, case.set, case.arguments)
+            (known.set, known.arguments) == (case.set, case.arguments)
         };
         match most.iter_mut().find(same) {
             Some(known) => known.1 = known.1.max(seeds),
@@ -231,7 +157,20 @@ fn print_table(rows: &[Row]) {
     println!();
 }
 
+/// Every bug that can be planted has its case.
+fn assert_complete() {
+    let mut known: Vec<&str> = CASES.iter().map(|case| case.mutant).collect();
+    let planted = Mutant::value_variants()
+        .iter()
+        .filter_map(Mutant::to_possible_value);
+    let mut planted: Vec<String> = planted.map(|value| value.get_name().to_owned()).collect();
+    known.sort_unstable();
+    planted.sort_unstable();
+    assert_eq!(known, planted, "each mutant is to be in the table of cases once");
+}
+
 fn main() -> ExitCode {
+    assert_complete();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let wanted: Vec<&String> = arguments.iter().filter(|word| !word.starts_with('-')).collect();
     let is_wanted = |case: &&Case| wanted.is_empty() || wanted.iter().any(|part| case.mutant.contains(*part));
@@ -245,6 +184,9 @@ fn main() -> ExitCode {
     let rows = try_all(&cases, |row| {
         let result = if row.wrong.is_some() { "FAILED" } else { "ok" };
         println!("test {} ... {result}", row.mutant);
+        if let Some(wrong) = &row.wrong {
+            println!("    {wrong}");
+        }
     });
     let accused = control(&cases, &rows);
     let result = if accused.is_empty() { "ok" } else { "FAILED" };

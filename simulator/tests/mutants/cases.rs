@@ -1,0 +1,126 @@
+//! The planted bugs, where each is looked for, and what it may look like.
+
+use simulator::checker::Breach;
+
+/// A bug, where it is looked for, and what it may look like.
+pub struct Case {
+    pub mutant: &'static str,
+    /// Changes of the scenario.
+    pub set: &'static [&'static str],
+    /// Further arguments of the instances.
+    pub arguments: &'static [&'static str],
+    /// It has to be found within so many seeds.
+    pub seeds: u64,
+    /// What the first violation has to be.
+    pub verdicts: &'static [Breach],
+}
+
+/// A request is published once; whoever loses it has lost it.
+const ONCE: &[&str] = &["load.0.repeat=false"];
+
+/// The back end publishes tickets again at any time, and has one ticket for several devices.
+const IMPATIENT: &[&str] = &["load.0.impatience=0.2", "load.0.shared_tickets=0.5"];
+
+const fn case(
+    mutant: &'static str,
+    set: &'static [&'static str],
+    arguments: &'static [&'static str],
+    seeds: u64,
+    verdicts: &'static [Breach],
+) -> Case {
+    Case {
+        mutant,
+        set,
+        arguments,
+        seeds,
+        verdicts,
+    }
+}
+
+pub const CASES: &[Case] = &[
+    case("no-ring", ONCE, &[], 100, &[Breach::Lost]),
+    case(
+        "unrecorded-refusal",
+        &[],
+        &["--queue-per-endpoint", "1"],
+        100,
+        &[Breach::DoubleTerminal, Breach::TerminalBeforeAck],
+    ),
+    case(
+        "unchecked-term",
+        &[],
+        &[],
+        100,
+        &[Breach::DoubleAck, Breach::DoubleTerminal],
+    ),
+    case("local-message-ids", &[], &[], 100, &[Breach::DoubleExecution]),
+    case("owner-finishes", &[], &[], 100, &[Breach::Unserved]),
+    case("resent-anew", &[], &[], 100, &[Breach::DoubleExecution]),
+    case("no-begin", &[], &[], 100, &[Breach::WrongValue]),
+    case(
+        "early-ack",
+        &[],
+        &[],
+        100,
+        &[Breach::TwoVoices, Breach::DoubleAck],
+    ),
+    case(
+        "dropped-deadline",
+        &[],
+        &[],
+        100,
+        &[Breach::Late, Breach::NoTerminal],
+    ),
+    case("queue-backwards", &[], &[], 100, &[Breach::OutOfOrder]),
+    case("stale-expiry", &[], &[], 100, &[Breach::Event]),
+    case("silent-replacement", &[], &[], 100, &[Breach::Event]),
+    case(
+        "replay-copies",
+        &[],
+        &[],
+        100,
+        &[Breach::DoubleTerminal, Breach::DoubleAck],
+    ),
+    case("ticket-kept", &[], &[], 100, &[Breach::DoubleTerminal]),
+    case(
+        "outcome-without-endpoint",
+        IMPATIENT,
+        &[],
+        100,
+        &[Breach::NoAck, Breach::WrongValue, Breach::DoubleTerminal],
+    ),
+    case(
+        "unmarked-copies",
+        IMPATIENT,
+        &[],
+        100,
+        &[Breach::DoubleTerminal, Breach::DoubleAck],
+    ),
+    case("uncounted-updates", &[], &[], 100, &[Breach::Event]),
+    case("dead-holders-kept", &[], &[], 100, &[Breach::Unserved]),
+    case(
+        "forgotten-outcomes",
+        &[],
+        &[],
+        100,
+        &[
+            Breach::TerminalBeforeAck,
+            Breach::DoubleTerminal,
+            Breach::DoubleExecution,
+        ],
+    ),
+    case("slot-kept", &[], &[], 100, &[Breach::Unserved, Breach::Late]),
+    case("no-turns", &[], &[], 100, &[Breach::OutOfOrder]),
+    case("sent-denied", &[], &[], 100, &[Breach::WrongValue]),
+    case(
+        "open-ticket-forgotten",
+        &[],
+        &[],
+        100,
+        &[Breach::DoubleAck, Breach::TwoVoices, Breach::DoubleExecution],
+    ),
+    case("newborn-steward", ONCE, &[], 200, &[Breach::Lost]),
+    case("stalled-queue", &[], &[], 100, &[Breach::Unserved]),
+    case("premature-answer", &[], &[], 100, &[Breach::Event]),
+    case("register-twice", &[], &[], 100, &[Breach::Event]),
+];
