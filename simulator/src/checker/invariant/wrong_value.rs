@@ -110,10 +110,9 @@ fn wrong_success(response: &Response, ticket: &Ticket, book: &Book) -> Option<St
         .then(|| format!("answered {}, but the device has not executed it", response.code))
 }
 
-/// A broker that forgot does not know what was sent before.
+/// A broker that forgot does not know what was sent before, and a datagram may arrive after it.
 fn executed_in_this_era(ticket: &Ticket, book: &Book) -> bool {
-    let executions = ticket.executions.as_ref();
-    executions.is_some_and(|executions| executions.first.era == book.timeline.era())
+    ticket.executions.is_some() && ticket.born_era == book.timeline.era()
 }
 
 fn executed_though_not_sent(entry: &Entry, ep: &str, argument: Option<&str>, book: &Book, found: &mut Found) {
@@ -124,7 +123,7 @@ fn executed_though_not_sent(entry: &Entry, ep: &str, argument: Option<&str>, boo
         return;
     };
     let terminal = ticket.terminal.as_ref();
-    let terminal = terminal.filter(|terminal| terminal.mark.era == book.timeline.era());
+    let terminal = terminal.filter(|_| ticket.born_era == book.timeline.era());
     let outcome = terminal.map(|terminal| &terminal.outcome);
     if let Some(Outcome::Error {
         sent: Some(false), ..
