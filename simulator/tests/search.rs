@@ -32,6 +32,38 @@ fn run(text: &str) -> Report {
 }
 
 #[test]
+fn two_hundred_seeds_over_each_shipped_scenario_find_nothing() {
+    for name in ["failover", "steady", "zombie", "fleet"] {
+        let options = SearchOptions {
+            first: 1,
+            seeds: 200,
+            limit: None,
+            jobs: 2,
+        };
+        let (tried, found) = search(&scenario(name, &[]), options, |_| ()).unwrap();
+        let said = found.map(|found| format!("{:#?}\n{}", found.wrong, found.draft.render()));
+        assert!(said.is_none(), "{name}: {}", said.unwrap_or_default());
+        assert_eq!(tried.seeds, 200);
+        let never = tried.coverage.never();
+        // What most of the faults lead to; without it the search looks at little.
+        let crowd: &[&str] = if name == "fleet" {
+            &[]
+        } else {
+            &["markdead: view", "forward: OK"]
+        };
+        for reached in ["sweep: err TIMEOUT", "take: OK", "update: OK", "faults: kill"]
+            .iter()
+            .chain(crowd)
+        {
+            assert!(
+                !never.contains(&(*reached).to_owned()),
+                "{name}: {reached} in {never:#?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_search_tries_every_seed_once_and_each_for_the_same_virtual_time_on_any_number_of_threads() {
     let base = scenario("failover", &[]);
     let options = |jobs| SearchOptions {

@@ -66,8 +66,9 @@ pub(super) struct Membership {
 
 /// The sweeps of all partitions are spread over so many ticks, which together take [`SWEEP_INTERVAL`].
 const TICKS: usize = 8;
-/// Each partition is swept so often; as often as the lease if that is shorter, since what is overdue has to end within F.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// Each partition has its turn so often. What is overdue ends within F, which is 0.5 s longer than the lease, and a steward
+/// may have been stopped for a lease before it read the request: so much is left for the sweep.
+const SWEEP_INTERVAL: Duration = Duration::from_millis(500);
 
 impl Instance {
     /// How far back requests are kept for replay.
@@ -482,12 +483,12 @@ impl Instance {
     }
 
     fn tick_if_due(&mut self) {
-        let (now, interval) = (self.now, SWEEP_INTERVAL.min(self.config.lease));
+        let now = self.now;
         let Some(m) = self.membership_mut() else { return };
         if now < m.tick_at {
             return;
         }
-        m.tick_at = now + interval / TICKS as u32;
+        m.tick_at = now + SWEEP_INTERVAL / TICKS as u32;
         m.tick = (m.tick + 1) % TICKS;
         let tick = m.tick;
         if tick == 0 {

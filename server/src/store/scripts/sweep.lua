@@ -7,9 +7,9 @@ local function due(name, t)
   changed[#changed + 1] = endpoint_of(name)
 end
 
--- What is with an instance wants the very next of the looks that come each second; all else has its time.
+-- What is with an instance wants the very next of the looks that come twice a second; all else has its time.
 local function wait()
-  if redis.call('HLEN', BASE .. 'o') > 0 then return 500 end
+  if redis.call('HLEN', BASE .. 'o') > 0 then return 250 end
   local first = redis.call('ZRANGE', BASE .. 'd', 0, 0, 'WITHSCORES')[2]
   local earliest = first and math.max(first - NOW, 0) or -1
   for _, list in ipairs({'z', 'y'}) do
