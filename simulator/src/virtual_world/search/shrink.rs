@@ -358,9 +358,15 @@ impl Shrinker {
             }
         }
         for index in 0..self.best.count("fault") {
-            let mut draft = self.best.clone();
-            let fault = draft.list("fault").get_mut(index).and_then(Value::as_table_mut);
-            if fault.and_then(|fault| fault.remove("outputs")).is_some() {
+            let fault = self
+                .best
+                .get(&["fault", &index.to_string()])
+                .and_then(Value::as_table);
+            let keys = fault.into_iter().flat_map(Table::keys);
+            for key in keys.filter(|key| !["at", "do", "network"].contains(&key.as_str())) {
+                let mut draft = self.best.clone();
+                let fault = draft.list("fault").get_mut(index).and_then(Value::as_table_mut);
+                fault.into_iter().for_each(|fault| drop(fault.remove(key)));
                 drafts.push(draft);
             }
         }
