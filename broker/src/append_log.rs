@@ -16,7 +16,7 @@ use crate::journal::{Record, RecordError};
 use crate::keyspace::Keyspace;
 use crate::state::Limits;
 
-const MAGIC: &[u8] = b"lwm2m broker append log 1\n";
+const MAGIC: &[u8] = b"lwm2m broker append log 2\n";
 const FILE_NAME: &str = "broker.log";
 /// A log smaller than this is never compacted while it is in use.
 const COMPACT_FROM_BYTES: u64 = 64 << 20;

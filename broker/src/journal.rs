@@ -1,8 +1,9 @@
 //! The journal: the commands that changed something, with the time at which each ran, as bytes.
 //!
 //! Running a journal again through a fresh key space gives the same data, because a command's effect depends only on
-//! the data, its arguments and the clock. One record holds what happened in one step (a command, or all of a
-//! transaction):
+//! the data, its arguments and the clock. That is not true of a script, which sees how many heard a PUBLISH: of a script
+//! the commands are recorded that it called and that changed something. One record holds what happened in one step (a
+//! command, or all of a script or transaction):
 //!
 //! ```text
 //! length of the body      u32   all numbers little-endian
@@ -10,12 +11,13 @@
 //! CRC-32 of the body      u32
 //! body: time (Unix, µs)   u64
 //!       database          u8
-//!       memory was over the limit: 1, else 0   u8
 //!       number of commands u32, for each: number of arguments u32, for each: length u32, bytes
 //! ```
 
 use bytes::Bytes;
 use thiserror::Error;
+
+use crate::value::owned;
 
 const HEADER: usize = 12;
 
@@ -24,6 +26,24 @@ const HEADER: usize = 12;
 pub(crate) struct Journal {
     pub(crate) recording: bool,
     pub(crate) bytes: Vec<u8>,
+    /// What the present step has changed so far.
+    step: Vec<Vec<Bytes>>,
+}
+
+impl Journal {
+    /// A command changed something.
+    pub(crate) fn note(&mut self, arguments: &[&[u8]]) {
+        self.step
+            .push(arguments.iter().map(|argument| owned(argument)).collect());
+    }
+
+    /// The step is over; one that changed nothing leaves no record.
+    pub(crate) fn end_step(&mut self, now_us: u64, database: usize) {
+        if !self.step.is_empty() {
+            encode(&mut self.bytes, now_us, database as u8, &self.step);
+            self.step.clear();
+        }
+    }
 }
 
 /// One step as it was recorded.
@@ -32,8 +52,6 @@ pub struct Record {
     /// Unix time in microseconds.
     pub now_us: u64,
     pub database: u8,
-    /// Whether memory was over the limit when the step began: some commands depend on it.
-    pub over_memory: bool,
     pub commands: Vec<Vec<Bytes>>,
 }
 
@@ -60,7 +78,7 @@ impl Record {
             .iter()
             .map(|command| command.iter().map(|argument| &argument[..]).collect())
             .collect();
-        encode(out, self.now_us, self.database, self.over_memory, &commands);
+        encode(out, self.now_us, self.database, &commands);
     }
 
     /// Reads the record at the beginning of `bytes`; returns it with its length.
@@ -90,7 +108,7 @@ impl Record {
     fn decode_body(body: &[u8]) -> Option<Record> {
         let mut rest = Reader(body);
         let now_us = u64::from_le_bytes(*rest.take(8)?.first_chunk()?);
-        let (database, over_memory) = (rest.take(1)?[0], rest.take(1)?[0] != 0);
+        let database = rest.take(1)?[0];
         let mut commands = Vec::new();
         for _ in 0..rest.number()? {
             let mut arguments = Vec::new();
@@ -103,7 +121,6 @@ impl Record {
         rest.0.is_empty().then_some(Record {
             now_us,
             database,
-            over_memory,
             commands,
         })
     }
@@ -124,7 +141,7 @@ impl<'a> Reader<'a> {
 }
 
 /// Appends a record of these commands to `out`.
-pub(crate) fn encode<C, A>(out: &mut Vec<u8>, now_us: u64, database: u8, over_memory: bool, commands: &[C])
+pub(crate) fn encode<C, A>(out: &mut Vec<u8>, now_us: u64, database: u8, commands: &[C])
 where
     C: AsRef<[A]>,
     A: AsRef<[u8]>,
@@ -132,7 +149,7 @@ where
     let start = out.len();
     out.extend_from_slice(&[0; HEADER]);
     out.extend_from_slice(&now_us.to_le_bytes());
-    out.extend_from_slice(&[database, u8::from(over_memory)]);
+    out.push(database);
     write_count(out, commands.len());
     for command in commands {
         write_count(out, command.as_ref().len());
@@ -224,7 +241,6 @@ mod tests {
         let record = Record {
             now_us: 7,
             database: 3,
-            over_memory: true,
             commands: vec![command.clone(), command],
         };
         let mut bytes = Vec::new();

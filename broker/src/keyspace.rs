@@ -139,7 +139,7 @@ impl Keyspace {
     pub fn replay(&mut self, record: &Record) {
         let recording = {
             let mut state = self.state.borrow_mut();
-            state.replayed_over_memory = Some(record.over_memory);
+            state.replaying = true;
             std::mem::replace(&mut state.journal.recording, false)
         };
         let database = usize::from(record.database) % crate::state::DATABASES;
@@ -151,7 +151,7 @@ impl Keyspace {
             }
         }
         let mut state = self.state.borrow_mut();
-        state.replayed_over_memory = None;
+        state.replaying = false;
         state.journal.recording = recording;
         state.pushes.clear();
         state.clients.remove(&REPLAY);
@@ -213,13 +213,31 @@ impl Keyspace {
         if let Action::Control(control @ (Control::Multi | Control::Exec | Control::Discard)) = spec.action {
             return self.transact(now_us, client, database, control);
         }
-        let over_memory = self.state.borrow().over_memory();
+        let reply = self.perform_and_note(now_us, client, database, spec, arguments);
+        self.state.borrow_mut().journal.end_step(now_us, database);
+        Ok(reply)
+    }
+
+    /// Executes a command and notes for the journal if it changed something. Scripts note what they call themselves.
+    fn perform_and_note(
+        &mut self,
+        now_us: u64,
+        client: ClientId,
+        database: usize,
+        spec: &Spec,
+        arguments: &[&[u8]],
+    ) -> Reply {
+        let notes_itself = matches!(spec.action, Action::Control(Control::Eval));
+        if notes_itself || !self.state.borrow().journal.recording {
+            return self.perform(now_us, client, database, spec, arguments);
+        }
         let before = self.state.borrow().changes();
         let reply = self.perform(now_us, client, database, spec, arguments);
-        if self.state.borrow().changes() != before {
-            self.record(now_us, database, over_memory, &[(spec, arguments)]);
+        let mut state = self.state.borrow_mut();
+        if state.changes() != before {
+            state.journal.note(arguments);
         }
-        Ok(reply)
+        reply
     }
 
     fn transact(
@@ -264,15 +282,9 @@ impl Keyspace {
             .iter()
             .map(|(_, arguments)| arguments.iter().map(|argument| &argument[..]).collect())
             .collect();
-        let over_memory = self.state.borrow().over_memory();
         let mut replies = Vec::with_capacity(arguments.len());
-        let mut step = Vec::new();
         for ((spec, _), arguments) in transaction.queued.iter().zip(&arguments) {
-            let before = self.state.borrow().changes();
-            replies.push(self.perform(now_us, client, database, spec, arguments));
-            if self.state.borrow().changes() != before {
-                step.push((*spec, arguments.as_slice()));
-            }
+            replies.push(self.perform_and_note(now_us, client, database, spec, arguments));
             let selected = self
                 .state
                 .borrow()
@@ -281,12 +293,11 @@ impl Keyspace {
                 .map_or(database, |peer| peer.database);
             if selected != database {
                 // A record knows one database only.
-                self.record(now_us, database, over_memory, &step);
-                step.clear();
+                self.state.borrow_mut().journal.end_step(now_us, database);
                 database = selected;
             }
         }
-        self.record(now_us, database, over_memory, &step);
+        self.state.borrow_mut().journal.end_step(now_us, database);
         Reply::Array(replies)
     }
 

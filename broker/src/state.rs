@@ -113,8 +113,8 @@ pub(crate) struct State {
     pub(crate) pushes: Vec<(ClientId, Push)>,
     pub(crate) running: Option<ScriptRun>,
     pub(crate) journal: Journal,
-    /// During a replay: whether memory was over the limit when the command first ran.
-    pub(crate) replayed_over_memory: Option<bool>,
+    /// What is executed was executed before, so no limit stands against it.
+    pub(crate) replaying: bool,
     /// Set while the append log cannot be written: the error for commands that would change data.
     pub(crate) refuse_changes: Option<String>,
     /// Whether the data is also kept in an append log; INFO and CONFIG GET tell it.
@@ -134,7 +134,7 @@ impl State {
             pushes: Vec::new(),
             running: None,
             journal: Journal::default(),
-            replayed_over_memory: None,
+            replaying: false,
             refuse_changes: None,
             appends: false,
         }
@@ -148,8 +148,7 @@ impl State {
 
     pub(crate) fn over_memory(&self) -> bool {
         let limit = self.limits.max_memory;
-        self.replayed_over_memory
-            .unwrap_or_else(|| limit != 0 && self.used_memory() > limit)
+        !self.replaying && limit != 0 && self.used_memory() > limit
     }
 
     /// Fails while changes cannot be recorded.

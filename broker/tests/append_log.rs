@@ -156,7 +156,29 @@ fn scripts_can_be_called_by_name_after_a_restart() {
 }
 
 #[test]
-fn a_script_is_written_down_once_and_then_called_by_name() {
+fn a_script_that_saw_who_was_listening_gives_the_same_data_when_nobody_is() {
+    let directory = TempDir::new().unwrap();
+    let mut first = Logged::open(directory.path(), START_US);
+    let listener = first.keyspace.connect();
+    first
+        .keyspace
+        .execute(START_US, listener, &[b"SUBSCRIBE".as_slice(), b"news"]);
+    let script = "EVAL «local n = redis.call('PUBLISH', 'news', 'x') redis.call('HSET', 'h', 'heard', n) if n == 0 then \
+                  redis.call('DEL', 'k') end redis.call('PEXPIRE', 'h', 5000) return n» 0";
+    first.call(START_US, "SET k kept");
+    assert_eq!(first.call(START_US + 1, script), Reply::Integer(1));
+    for line in ["MULTI", "SET a 1", script, "SELECT 2", "SET b 2", "EXEC"] {
+        first.call(START_US + 2, line);
+    }
+    let expected = contents(&mut first.keyspace, START_US + 3);
+    assert!(expected.iter().any(|line| line.contains("kept")), "{expected:?}");
+    drop(first);
+    let (_, mut again) = open(directory.path(), START_US + 3);
+    assert_eq!(contents(&mut again, START_US + 3), expected);
+}
+
+#[test]
+fn a_script_is_written_down_once_and_then_what_it_does() {
     let directory = TempDir::new().unwrap();
     let mut broker = Logged::open(directory.path(), START_US);
     let script = format!("EVAL «redis.call('INCR', 'n') --{}» 0", "x".repeat(10_000));

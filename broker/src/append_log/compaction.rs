@@ -112,7 +112,7 @@ impl Output<'_> {
     }
 
     fn command(&mut self, database: u8, arguments: &[&[u8]]) -> io::Result<()> {
-        journal::encode(&mut self.pending, self.now_us, database, false, &[arguments]);
+        journal::encode(&mut self.pending, self.now_us, database, &[arguments]);
         if self.pending.len() >= WRITE_BYTES {
             self.flush()?;
         }

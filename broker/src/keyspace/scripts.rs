@@ -3,10 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use bytes::Bytes;
-
 use super::Keyspace;
-use crate::command::{Action, Control, Spec};
 use crate::error::CommandError;
 use crate::journal;
 use crate::number::parse_integer;
@@ -158,32 +155,8 @@ impl Keyspace {
     fn record_script_command(&self, now_us: u64, arguments: &[&[u8]]) {
         let journal = &mut self.state.borrow_mut().journal;
         if journal.recording {
-            journal::encode(&mut journal.bytes, now_us, 0, false, &[arguments]);
+            journal::encode(&mut journal.bytes, now_us, 0, &[arguments]);
         }
-    }
-
-    /// Records a step that changed data. A script is named by its SHA-1: its text was recorded when it was loaded.
-    pub(super) fn record(&self, now_us: u64, database: usize, over_memory: bool, step: &[(&Spec, &[&[u8]])]) {
-        let journal = &mut self.state.borrow_mut().journal;
-        if !journal.recording || step.is_empty() {
-            return;
-        }
-        let shas: Vec<Option<Sha>> = step
-            .iter()
-            .map(|(spec, arguments)| {
-                matches!(spec.action, Action::Control(Control::Eval)).then(|| Sha::of(arguments[1]))
-            })
-            .collect();
-        let by_name = |((_, arguments), sha): (&(&Spec, &'_ [&'_ [u8]]), &Option<Sha>)| -> Vec<Bytes> {
-            let mut command: Vec<Bytes> = arguments.iter().map(|argument| owned(argument)).collect();
-            if let Some(sha) = sha {
-                command[0] = Bytes::from_static(b"EVALSHA");
-                command[1] = owned(sha.as_bytes());
-            }
-            command
-        };
-        let commands: Vec<Vec<Bytes>> = step.iter().zip(&shas).map(by_name).collect();
-        journal::encode(&mut journal.bytes, now_us, database as u8, over_memory, &commands);
     }
 }
 

@@ -188,11 +188,17 @@ pub(super) fn execute(state: &mut State, arguments: &[&[u8]]) -> Reply {
     // A script that has begun to write may finish.
     run.deny_growth &= !spec.has(WRITE);
     let (now_us, client, database) = (run.now_us, run.client, run.database);
+    let noting = state.journal.recording && spec.has(WRITE);
+    let before = if noting { state.changes() } else { 0 };
     let mut context = Context {
         state,
         now_us,
         client,
         database,
     };
-    function(&mut context, arguments).unwrap_or_else(|error| Reply::error(error.to_string()))
+    let reply = function(&mut context, arguments).unwrap_or_else(|error| Reply::error(error.to_string()));
+    if noting && state.changes() != before {
+        state.journal.note(arguments);
+    }
+    reply
 }
