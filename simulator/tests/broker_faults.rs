@@ -192,6 +192,55 @@ fn a_partitioned_instance_is_replaced_and_comes_back_as_another_member() {
     );
 }
 
+/// Requests that ended without an answer, and devices whose registration ended, although both would have been in time.
+fn lost_to_the_clock(run: &Run) -> (u64, u64) {
+    (run.report.tickets.errors, run.report.devices.reregistrations)
+}
+
+#[test]
+fn where_the_brokers_clock_is_set_back_leases_and_timeouts_end_later() {
+    let run = survives("[[fault]]\nat = \"4s\"\ndo = \"clock-jump\"\nby = \"-3s\"\n");
+    let clock = run.entries.iter().find_map(|entry| match &entry.event {
+        Event::Clock {
+            of,
+            ahead_us,
+            rate_ppm,
+        } => Some((entry.at_us, &of[..], *ahead_us, *rate_ppm)),
+        _ => None,
+    });
+    assert_eq!(clock, Some((4_000_000, "redis", -3_000_000, 0)));
+    assert_eq!(run.speakers(), ["A#1", "B#1", "C#1"]);
+    assert_eq!(lost_to_the_clock(&run), (0, 0));
+}
+
+#[test]
+fn where_the_brokers_clock_is_set_forward_all_leases_are_over_and_no_device_is() {
+    let run = survives("[[fault]]\nat = \"4s\"\ndo = \"clock-jump\"\nby = \"10s\"\n");
+    let speakers = run.speakers();
+    for member in ["A#2", "B#2", "C#2"] {
+        assert!(speakers.contains(&member.to_owned()), "{speakers:?}");
+    }
+    assert_eq!(run.report.devices.reregistrations, 0);
+}
+
+#[test]
+fn a_machine_that_was_suspended_for_longer_than_its_lease_comes_back_as_another_member() {
+    let run = survives("[[fault]]\nat = \"4s\"\ndo = \"clock-jump\"\nby = \"2s\"\ninstance = \"B\"\n");
+    assert_eq!(run.speakers(), ["A#1", "B#1", "B#2", "C#1"]);
+    assert_eq!(lost_to_the_clock(&run), (0, 0));
+}
+
+#[test]
+fn clocks_that_drift_apart_by_less_than_a_lease_can_bear_change_nothing() {
+    let drift = |whose: &str, rate: &str| {
+        format!("[[fault]]\nat = \"3s\"\ndo = \"clock-drift\"\nrate = {rate}\n{whose}\n")
+    };
+    let faults = drift("", "0.02") + &drift("instance = \"A\"", "-0.02") + &drift("instance = \"B\"", "0.02");
+    let run = survives(&faults);
+    assert_eq!(run.speakers(), ["A#1", "B#1", "C#1"]);
+    assert_eq!(lost_to_the_clock(&run), (0, 0));
+}
+
 const KILL: &str = "[[fault]]\nat = \"4s\"\ndo = \"redis-kill\"\nkeeps = \"KEEPS\"\n\
                     [[fault]]\nat = \"4300ms\"\ndo = \"redis-restart\"\n";
 

@@ -6,6 +6,7 @@
 //! back end was disconnected, every instance that heard a request died), nothing is counted.
 
 mod book;
+mod clocks;
 mod device;
 mod invariant;
 mod message;

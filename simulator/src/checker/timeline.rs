@@ -7,7 +7,8 @@
 use rustc_hash::FxHashMap;
 
 use super::Rules;
-use crate::history::{Entry, Event};
+use super::clocks::Clock;
+use crate::history::{Entry, Event, REDIS};
 
 /// A stretch of time in microseconds; `to` is `u64::MAX` while it lasts.
 #[derive(Copy, Clone, Debug, PartialEq)]
@@ -30,15 +31,26 @@ struct Presence {
     spans: Vec<Span>,
 }
 
+/// Something that the cluster has to get over.
+#[derive(Copy, Clone, Debug)]
+struct Harm {
+    at: u64,
+    /// How long that may take: F, and what the broker's clock was set back, as leases last longer then.
+    bound_us: u64,
+}
+
 /// Presence over time.
 #[derive(Debug)]
 pub struct Timeline {
     bound_us: u64,
+    lease_us: u64,
     /// How long a newcomer does not count as a member, and how long a member remembers requests (2 × lease + 1 s).
     ring_us: u64,
     /// Per instance id.
     instances: FxHashMap<String, Presence>,
-    harmed: Vec<u64>,
+    harmed: Vec<Harm>,
+    /// The clocks that were touched, by whose they are.
+    clocks: FxHashMap<String, Clock>,
     any_harm: bool,
     disconnected: Vec<Span>,
     era: u32,
@@ -57,9 +69,11 @@ impl Timeline {
     pub fn new(rules: &Rules) -> Self {
         Timeline {
             bound_us: rules.bound_us,
+            lease_us: rules.lease_us,
             ring_us: 2 * rules.lease_us + 1_000_000,
             instances: FxHashMap::default(),
             harmed: Vec::new(),
+            clocks: FxHashMap::default(),
             any_harm: false,
             disconnected: Vec::new(),
             era: 0,
@@ -99,7 +113,7 @@ impl Timeline {
             }
             Event::InstanceReady { id } => self.change(id, entry.at_us, |presence| presence.runs = true),
             Event::InstanceExited { id, .. } => {
-                self.harmed.push(entry.at_us);
+                self.harm(entry.at_us, 0);
                 self.change(id, entry.at_us, |presence| presence.runs = false);
             }
             Event::Fault {
@@ -108,8 +122,9 @@ impl Timeline {
                 harmful,
                 ..
             } => {
-                self.any_harm |= harmful;
-                self.harmed.extend(harmful.then_some(entry.at_us));
+                if *harmful {
+                    self.harm(entry.at_us, 0);
+                }
                 for id in instances {
                     match action.as_str() {
                         "kill" | "stop" | "pause" => self.change(id, entry.at_us, |it| it.runs = false),
@@ -118,9 +133,50 @@ impl Timeline {
                     }
                 }
             }
+            Event::Clock {
+                of,
+                ahead_us,
+                rate_ppm,
+            } => self.clock_touched(entry.at_us, of, *ahead_us, *rate_ppm),
             Event::Era { .. } => self.era += 1,
             Event::Ended { interrupted } => self.ended = Some(*interrupted),
             _ => {}
+        }
+    }
+
+    fn harm(&mut self, at: u64, set_back_us: u64) {
+        self.any_harm = true;
+        self.harmed.push(Harm {
+            at,
+            bound_us: self.bound_us.saturating_add(set_back_us),
+        });
+    }
+
+    /// Leases are over early if the broker's clock, or a member's, goes on by much of one, and late if the broker's is
+    /// set back.
+    fn clock_touched(&mut self, at: u64, of: &str, ahead_us: i64, rate_ppm: i64) {
+        let clock = self.clocks.entry(of.to_string()).or_default();
+        let jump = clock.touch(at, ahead_us, rate_ppm);
+        let gained = clock.gained(at.saturating_sub(self.lease_us), at);
+        if jump < 0 {
+            self.harm(at, jump.unsigned_abs());
+        }
+        if jump <= 0 || gained.unsigned_abs() < self.lease_us / 2 {
+            return;
+        }
+        self.harm(at, 0);
+        let back_at = at.saturating_add(self.bound_us + self.ring_us);
+        for (id, presence) in &mut self.instances {
+            if of != REDIS && of != id {
+                continue;
+            }
+            if let Some(span) = presence.spans.last_mut().filter(|span| span.to == u64::MAX) {
+                span.to = at;
+                presence.spans.push(Span {
+                    from: back_at,
+                    to: u64::MAX,
+                });
+            }
         }
     }
 
@@ -157,8 +213,7 @@ impl Timeline {
                 if let Some(span) = presence.spans.last_mut() {
                     span.to = at;
                 }
-                self.any_harm = true;
-                self.harmed.push(at);
+                self.harm(at, 0);
             }
             _ => {}
         }
@@ -177,13 +232,21 @@ impl Timeline {
         spans.any(|span| span.from <= from && span.to >= to)
     }
 
+    /// When a timeout is over that began between these: by the broker's clock, which decides, and by the run's.
+    pub fn timeout_over(&self, first: u64, last: u64, timeout_us: u64) -> u64 {
+        match self.clocks.get(REDIS) {
+            Some(clock) => clock.over(first, last, timeout_us, self.bound_us),
+            None => last.saturating_add(timeout_us),
+        }
+    }
+
     /// The time by which what ends at `deadline` must have ended: F later, or F after the last of the faults that follow
     /// it; `None` if no instance stayed for as long before that, so that nobody can have ended it.
     pub fn ended_by(&self, deadline: u64) -> Option<u64> {
         let mut due = deadline.saturating_add(self.bound_us);
         for harm in &self.harmed {
-            if *harm >= deadline && *harm <= due {
-                due = due.max(harm.saturating_add(self.bound_us));
+            if harm.at >= deadline.saturating_sub(harm.bound_us - self.bound_us) && harm.at <= due {
+                due = due.max(harm.at.saturating_add(harm.bound_us));
             }
         }
         self.somebody_stayed(due.saturating_sub(self.bound_us), due)
@@ -196,8 +259,8 @@ impl Timeline {
     pub fn due(&self, at: u64) -> Option<u64> {
         let mut due = at.saturating_add(self.bound_us);
         for harm in &self.harmed {
-            if *harm >= at.saturating_sub(self.bound_us) && *harm <= due {
-                due = due.max(harm.saturating_add(self.bound_us));
+            if harm.at >= at.saturating_sub(harm.bound_us) && harm.at <= due {
+                due = due.max(harm.at.saturating_add(harm.bound_us));
             }
         }
         let remembered = due - at <= self.ring_us.max(self.bound_us);

@@ -188,6 +188,15 @@ pub enum Event {
         /// What was seen.
         reason: String,
     },
+    /// A clock was touched, and shows another time than the run's from now on.
+    Clock {
+        /// `redis`, or the id of an instance.
+        of: String,
+        /// How far ahead it is now, in microseconds.
+        ahead_us: i64,
+        /// What it gains in a million microseconds.
+        rate_ppm: i64,
+    },
     /// The load stopped; what is open now may still end. Nothing is sent after it but repeats.
     LoadStopped,
     /// The last entry: nothing was heard between the one before and this. Absent if the harness died.
@@ -197,6 +206,9 @@ pub enum Event {
         interrupted: bool,
     },
 }
+
+/// The broker in [`Event::Clock`].
+pub const REDIS: &str = "redis";
 
 /// The three registration channels.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]

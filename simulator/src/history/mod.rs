@@ -6,5 +6,5 @@ mod file;
 #[cfg(test)]
 mod tests;
 
-pub use event::{Entry, Event, RegistrationChannel};
+pub use event::{Entry, Event, REDIS, RegistrationChannel};
 pub use file::{Header, HistoryError, HistoryReader, HistoryWriter, SCHEMA};

@@ -12,6 +12,10 @@ use super::*;
 
 /// What is lost is written down for as long.
 const MAX_FORGOTTEN: Duration = Duration::from_secs(60);
+/// A clock that jumps farther outruns the times for which the cluster remembers what it must not do again.
+const MAX_JUMP: Duration = Duration::from_secs(60);
+/// Broken clocks drift by far less.
+const MAX_DRIFT: f64 = 0.1;
 /// An instance makes far fewer outputs in the time for which a fault waits for them.
 const MAX_OUTPUTS: i64 = 10_000;
 
@@ -46,6 +50,15 @@ pub enum Keeps {
     Nothing,
     /// Everything but what was executed in this last time.
     AllBut(Duration),
+}
+
+/// Whose clock a fault touches.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum ClockOwner {
+    /// The broker's: the time that scripts read.
+    Broker,
+    /// Instances': the one that goes on while a machine is suspended, and never back.
+    Instances,
 }
 
 /// One `[[fault]]`; what its network does not say is as in `base`.
@@ -128,6 +141,7 @@ fn check_keys_of_fault(section: &Section<'_>, action: &FaultAction) {
         FaultAction::RedisCut { .. } | FaultAction::RedisSlow { .. }
     );
     let name = action.as_str();
+    let on_clocks = matches!(name, "clock-jump" | "clock-drift");
     let keys = [
         ("network", is_network, is_network),
         (
@@ -135,7 +149,14 @@ fn check_keys_of_fault(section: &Section<'_>, action: &FaultAction) {
             action.hits_instances(),
             action.hits_instances() && !on_links,
         ),
-        ("outputs", action.harmful() && !action.hits_broker(), false),
+        ("of", on_clocks, false),
+        ("by", name == "clock-jump", name == "clock-jump"),
+        ("rate", name == "clock-drift", name == "clock-drift"),
+        (
+            "outputs",
+            action.harmful() && !action.hits_broker() && !on_clocks,
+            false,
+        ),
         ("share", on_devices, false),
         ("devices", on_devices, false),
         ("off", matches!(name, "reboot" | "deregister"), false),
@@ -216,8 +237,65 @@ fn broker_fault(name: &str, section: &Section<'_>) -> Option<FaultAction> {
         "redis-restart" => Some(FaultAction::RedisRestart),
         "partition" => Some(FaultAction::Partition),
         "heal" => Some(FaultAction::Heal),
+        "clock-jump" => Some(clock_jump(section)),
+        "clock-drift" => Some(FaultAction::ClockDrift {
+            of: clock_owner(section),
+            rate_ppm: drift(section),
+        }),
         _ => None,
     }
+}
+
+/// Whose clock: the broker's unless instances are named.
+fn clock_owner(section: &Section<'_>) -> ClockOwner {
+    let default = match section.get("instance") {
+        Some(_) => "instance",
+        None => "redis",
+    };
+    match section.choice("of", default) {
+        "redis" => ClockOwner::Broker,
+        _ => ClockOwner::Instances,
+    }
+}
+
+fn clock_jump(section: &Section<'_>) -> FaultAction {
+    let of = clock_owner(section);
+    let text = section.text("by", "0s");
+    let (back, length) = match text.strip_prefix('-') {
+        Some(length) => (true, length),
+        None => (false, text.strip_prefix('+').unwrap_or(&text)),
+    };
+    let length = parse_duration(length).ok().filter(|it| *it <= MAX_JUMP);
+    let lawful = length.is_some() && !(back && of == ClockOwner::Instances);
+    if let (false, Some(node)) = (lawful, section.get("by")) {
+        let expected = match of {
+            ClockOwner::Broker => "how far the clock goes on or back, at most 1m: \"10s\" or \"-3s\"",
+            ClockOwner::Instances => {
+                "how far the clock of an instance goes on (it is CLOCK_BOOTTIME, which never goes back), at most 1m: \"10s\""
+            }
+        };
+        section.wrong("by", node, expected);
+    }
+    let by_us = length.map_or(0, |it| i64::try_from(it.as_micros()).unwrap_or(0));
+    FaultAction::ClockJump {
+        of,
+        by_us: if back { -by_us } else { by_us },
+    }
+}
+
+/// `rate` in millionths.
+fn drift(section: &Section<'_>) -> i64 {
+    let Some(node) = section.get("rate") else { return 0 };
+    let rate = match &node.value {
+        Value::Integer(number) => *number as f64,
+        Value::Number(number) => *number,
+        _ => f64::NAN,
+    };
+    if (-MAX_DRIFT..=MAX_DRIFT).contains(&rate) {
+        return (rate * 1e6).round() as i64;
+    }
+    section.wrong("rate", node, "what the clock gains, as a share from -0.1 to 0.1");
+    0
 }
 
 fn keeps(section: &Section<'_>) -> Keeps {

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 pub use error::{Problem, ScenarioError};
 pub use expectation::{Expectation, Limit, Outcome as ExpectationOutcome, value_at as expectation_value};
-pub use fault::{Connections, Keeps};
+pub use fault::{ClockOwner, Connections, Keeps};
 pub use units::{parse_duration, parse_share};
 
 /// Added to the longer of lease and balancer detection: the failover bound F of the ticket contract.
@@ -321,6 +321,20 @@ pub enum FaultAction {
     Partition,
     /// Ends a partition.
     Heal,
+    /// A clock is set.
+    ClockJump {
+        /// Whose.
+        of: ClockOwner,
+        /// So many microseconds further on, or back.
+        by_us: i64,
+    },
+    /// A clock runs fast or slow from now on.
+    ClockDrift {
+        /// Whose.
+        of: ClockOwner,
+        /// What it gains in a million microseconds.
+        rate_ppm: i64,
+    },
 }
 
 /// What happens to which devices.
@@ -386,6 +400,8 @@ impl FaultAction {
             FaultAction::RedisRestart => "redis-restart",
             FaultAction::Partition => "partition",
             FaultAction::Heal => "heal",
+            FaultAction::ClockJump { .. } => "clock-jump",
+            FaultAction::ClockDrift { .. } => "clock-drift",
         }
     }
 
@@ -408,6 +424,7 @@ impl FaultAction {
                 | FaultAction::RedisSlow { .. }
                 | FaultAction::RedisKill { .. }
                 | FaultAction::Partition
+                | FaultAction::ClockJump { .. }
         )
     }
 
@@ -421,6 +438,8 @@ impl FaultAction {
                 | FaultAction::RedisRestart
                 | FaultAction::Partition
                 | FaultAction::Heal
+                | FaultAction::ClockJump { .. }
+                | FaultAction::ClockDrift { .. }
         )
     }
 
@@ -438,6 +457,14 @@ impl FaultAction {
                 ..
             } | FaultAction::RedisKill { .. }
                 | FaultAction::RedisRestart
+                | FaultAction::ClockJump {
+                    of: ClockOwner::Broker,
+                    ..
+                }
+                | FaultAction::ClockDrift {
+                    of: ClockOwner::Broker,
+                    ..
+                }
         )
     }
 }
@@ -523,7 +550,23 @@ impl Scenario {
             .map(|load| load.timeout)
             .max()
             .unwrap_or_default();
-        longest + self.failover_bound()
+        longest + self.failover_bound() + self.set_back()
+    }
+
+    /// By how much the deadlines that the broker keeps come later because its clock is set back, or runs slow.
+    fn set_back(&self) -> Duration {
+        let back = self.fault.iter().map(|fault| match fault.action {
+            FaultAction::ClockJump {
+                of: ClockOwner::Broker,
+                by_us,
+            } => Duration::from_micros(by_us.min(0).unsigned_abs()),
+            FaultAction::ClockDrift {
+                of: ClockOwner::Broker,
+                rate_ppm,
+            } => self.duration.mul_f64(rate_ppm.min(0).unsigned_abs() as f64 / 1e6),
+            _ => Duration::ZERO,
+        });
+        back.sum()
     }
 }
 

@@ -36,6 +36,8 @@ pub enum Kind {
     Integers,
     /// A whole number.
     Integer,
+    /// Any number.
+    Number,
     /// A number above zero.
     Rate,
     /// 0 to 1, or `"2%"`.
@@ -388,8 +390,10 @@ pub const FAULT: &[Key] = &[
                 "heal",
                 "redis-kill",
                 "redis-restart",
+                "clock-jump",
+                "clock-drift",
             ],
-            later: &["redis-failover", "clock-jump", "clock-drift"],
+            later: &["redis-failover"],
         }),
         "\"kill\"",
         "What.",
@@ -447,6 +451,27 @@ pub const FAULT: &[Key] = &[
         Kind::Integer,
         "33554432",
         "For `redis-slow`: bytes beyond which the broker drops a subscriber that does not read.",
+    ),
+    key(
+        "of",
+        Kind::OneOf(Names {
+            now: &["redis", "instance"],
+            later: &[],
+        }),
+        "\"redis\"",
+        "For `clock-jump` and `clock-drift`: whose clock; with `instance` it is that of instances.",
+    ),
+    key(
+        "by",
+        Kind::Text,
+        "\"-3s\"",
+        "For `clock-jump`: how far the clock goes on, or back; at most 1m. That of an instance goes on only.",
+    ),
+    key(
+        "rate",
+        Kind::Number,
+        "0.01",
+        "For `clock-drift`: what the clock gains from then on, as a share; -0.1 to 0.1, 0 ends it.",
     ),
     key(
         "network",
@@ -514,6 +539,7 @@ fn key_schema(key: &Key) -> Json {
         Kind::Texts => json!({"type": "array", "items": {"type": "string"}}),
         Kind::Integers => json!({"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1}),
         Kind::Integer => json!({"type": "integer", "minimum": 0}),
+        Kind::Number => json!({"type": "number"}),
         Kind::Rate => json!({"type": "number", "exclusiveMinimum": 0}),
         Kind::Share => json!({"oneOf": [
             {"type": "number", "minimum": 0, "maximum": 1}, {"type": "string", "pattern": "^[0-9.]+%$"}

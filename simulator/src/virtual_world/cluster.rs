@@ -18,6 +18,7 @@ use server::instance::{Config, Output};
 use server::partition::Partition;
 use server::store::Value;
 
+use super::clock::Clock;
 use super::connection::{Arrival, ConnectionId, Party};
 use super::link::LinkKind;
 use super::message_broker::MessageBroker;
@@ -66,6 +67,15 @@ pub enum ClusterEvent {
     },
     /// The broker runs again and has forgotten something.
     Era(String),
+    /// A clock was touched.
+    Clock {
+        /// Of which instance; none: the broker's.
+        instance: Option<usize>,
+        /// How far ahead it is now, in microseconds.
+        ahead_us: i64,
+        /// What it gains in a million.
+        rate_ppm: i64,
+    },
     /// An instance is a member and hears.
     Ready(usize),
     /// An instance ended by itself or because SIGTERM asked it to.
@@ -102,6 +112,8 @@ struct Slot {
     id: String,
     config: Config,
     process: Option<Process>,
+    /// The clock of its machine.
+    clock: Clock,
     /// Outputs that pass before a waiting fault strikes.
     ambush: Option<u32>,
     /// What was last said of its connections to the broker.
@@ -185,7 +197,12 @@ impl Cluster {
     pub fn start(&mut self, now: Time, instance: usize) {
         let slot = &mut self.slots[instance];
         slot.config.nonce = format!("{:016x}", self.seeds.random::<u64>());
-        slot.process = Some(Process::start(now, slot.config.clone(), self.seeds.random()));
+        slot.process = Some(Process::start(
+            now,
+            slot.clock,
+            slot.config.clone(),
+            self.seeds.random(),
+        ));
         slot.linked = true;
         self.connect(now, instance, LinkKind::Command);
         self.wake(now, instance);
@@ -221,6 +238,9 @@ impl Cluster {
                 output_buffer,
             } => self.slow(now, instance, *connections, *stall, *output_buffer),
             FaultAction::Partition => return self.partition(now, instance, true),
+            FaultAction::ClockJump { .. } | FaultAction::ClockDrift { .. } => {
+                self.touch_clock(now, Some(instance), action);
+            }
             FaultAction::Restart
             | FaultAction::Heal
             | FaultAction::RedisKill { .. }
@@ -472,6 +492,7 @@ fn slot(scenario: &Scenario, index: u32) -> Result<Slot, clap::Error> {
         config: server::cli::configuration(arguments, String::new())?,
         id,
         process: None,
+        clock: Clock::right(),
         ambush: None,
         linked: true,
         partitioned: false,

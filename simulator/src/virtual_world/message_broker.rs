@@ -15,6 +15,7 @@ use rand::rngs::ChaCha8Rng;
 use server::mutant::Planted;
 use server::store::{Call, Reply, Script, Value};
 
+use super::clock::Clock;
 use super::connection::{Arrival, Connection, ConnectionId, Party, Request};
 use super::queue::EventQueue;
 use super::storage::Storage;
@@ -44,6 +45,8 @@ enum Direction {
 /// The broker and everything on its way to and from it.
 pub struct MessageBroker {
     keyspace: Keyspace,
+    /// What scripts read.
+    clock: Clock,
     planted: Planted,
     hashes: Vec<String>,
     connections: BTreeMap<ConnectionId, Connection>,
@@ -76,6 +79,7 @@ impl MessageBroker {
         MessageBroker {
             observer: keyspace.connect(),
             keyspace,
+            clock: Clock::right(),
             planted,
             hashes: Vec::new(),
             connections: BTreeMap::new(),
@@ -238,6 +242,11 @@ impl MessageBroker {
         Ok(forgets)
     }
 
+    /// The clock of its machine.
+    pub fn clock(&mut self) -> &mut Clock {
+        &mut self.clock
+    }
+
     /// True if what a client sends on this connection reaches the broker, and is executed there.
     pub fn is_sound(&self, id: ConnectionId) -> bool {
         let stands = |it: &Connection| !it.broken && !it.client_gone && !self.is_held(it);
@@ -280,7 +289,7 @@ impl MessageBroker {
     /// A field of a hash as it is now, for who looks at the cluster from outside.
     pub fn look_up(&mut self, now: Time, key: &str, field: &str) -> Option<String> {
         let words = [b"HGET".as_slice(), key.as_bytes(), field.as_bytes()];
-        match self.keyspace.execute(unix_us(now), self.observer, &words) {
+        match self.keyspace.execute(self.unix_us(now), self.observer, &words) {
             broker::Reply::Bulk(text) => Some(String::from_utf8_lossy(&text).into_owned()),
             _ => None,
         }
@@ -298,7 +307,8 @@ impl MessageBroker {
         };
         if at >= self.expire_at {
             self.expire_at = at + EXPIRE_INTERVAL;
-            self.keyspace.expire_due(unix_us(at), EXPIRE_BATCH);
+            let unix_us = self.unix_us(at);
+            self.keyspace.expire_due(unix_us, EXPIRE_BATCH);
         }
         let Some(connection) = self.connections.get_mut(&id) else {
             return true;
@@ -329,6 +339,10 @@ impl MessageBroker {
     /// The next thing that reached a client.
     pub fn poll_arrival(&mut self) -> Option<(ConnectionId, Arrival)> {
         self.arrivals.pop_front()
+    }
+
+    fn unix_us(&self, now: Time) -> u64 {
+        (UNIX_ORIGIN_US + now.as_micros()).saturating_add_signed(self.clock.error(now).0)
     }
 
     fn delay(&mut self) -> Duration {
@@ -507,7 +521,7 @@ impl MessageBroker {
 
     fn command(&mut self, now: Time, id: ConnectionId, words: &[&[u8]]) -> Option<broker::Reply> {
         let client = self.connections.get(&id)?.client?;
-        let reply = self.keyspace.execute(unix_us(now), client, words);
+        let reply = self.keyspace.execute(self.unix_us(now), client, words);
         if let Some(storage) = &mut self.storage {
             storage.note(now, &mut self.keyspace);
         }
@@ -528,10 +542,6 @@ fn message(push: &Push) -> Option<(&[u8], &[u8])> {
         Push::Message { channel, payload } => Some((channel.as_ref(), payload.as_ref())),
         Push::PatternMessage { .. } => None,
     }
-}
-
-fn unix_us(now: Time) -> u64 {
-    UNIX_ORIGIN_US + now.as_micros()
 }
 
 fn value(reply: broker::Reply) -> Value {

@@ -4,6 +4,7 @@
 //! no socket, no thread and no clock of the operating system: [`world`] goes from one deadline to the next, [`cluster`]
 //! has the instances ([`process`]) and their broker ([`message_broker`]), and every delay is drawn from the seed.
 
+mod clock;
 mod cluster;
 mod connection;
 mod diagram;

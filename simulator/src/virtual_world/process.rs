@@ -14,6 +14,7 @@ use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 use server::instance::{Config, Input, Instance, Output};
 
+use super::clock::Clock;
 use super::connection::{Arrival, ConnectionId};
 use super::link::{Link, LinkKind};
 
@@ -25,6 +26,8 @@ const SOCKET_DATAGRAMS: usize = 4096;
 /// A running instance.
 pub struct Process {
     instance: Instance,
+    /// The clock of its machine.
+    pub clock: Clock,
     /// The connection for calls.
     pub command: Link,
     /// The connection for subscriptions.
@@ -62,9 +65,10 @@ enum Source {
 
 impl Process {
     /// A process that has just been started.
-    pub fn start(now: Time, config: Config, seed: u64) -> Self {
+    pub fn start(now: Time, clock: Clock, config: Config, seed: u64) -> Self {
         Process {
             instance: Instance::new(config, seed),
+            clock,
             command: Link::default(),
             subscriber: Link::default(),
             lost: None,
@@ -151,12 +155,13 @@ impl Process {
         let waiting = self.output.is_some()
             || self.shutdown
             || !(self.replies.is_empty() && self.messages.is_empty() && self.datagrams.is_empty());
-        let due = if waiting {
-            Time::ZERO
-        } else {
-            self.instance.next_deadline()?
-        };
+        let due = if waiting { Time::ZERO } else { self.deadline()? };
         Some(due.max(self.busy_until))
+    }
+
+    /// When its clock shows what the instance waits for.
+    fn deadline(&self) -> Option<Time> {
+        self.instance.next_deadline().map(|at| self.clock.when(at))
     }
 
     /// Takes one step: it hands over the next output, or reads one thing and thinks about it.
@@ -181,10 +186,7 @@ impl Process {
             (Source::Replies, !self.replies.is_empty()),
             (Source::Messages, !self.messages.is_empty()),
             (Source::Datagrams, !self.datagrams.is_empty()),
-            (
-                Source::Clock,
-                self.instance.next_deadline().is_some_and(|at| at <= now),
-            ),
+            (Source::Clock, self.deadline().is_some_and(|at| at <= now)),
         ];
         let count = ready.iter().filter(|(_, ready)| *ready).count();
         // Which of several ready sockets is read first is the operating system's choice.
@@ -194,6 +196,7 @@ impl Process {
             _ => random.random_range(0..count),
         };
         let mut candidates = ready.into_iter().filter(|(_, ready)| *ready);
+        let now = self.clock.read(now);
         match candidates.nth(chosen).map(|(source, _)| source) {
             Some(Source::Signal) => {
                 self.shutdown = false;

@@ -20,6 +20,7 @@ use super::watch::{Watching, tell};
 use crate::backend::BackEnd;
 use crate::balancer::Balancer;
 use crate::fleet::{Fleet, FleetConfig, MAX_DEVICES};
+use crate::history::REDIS;
 use crate::history::{Entry, Event};
 use crate::load::{Load, LoadOptions};
 use crate::network::{Impairment, Network, Packet};
@@ -313,6 +314,18 @@ impl World {
                 self.flush_back_end();
             }
             ClusterEvent::Era(reason) => self.record(Event::Era { reason }),
+            ClusterEvent::Clock {
+                instance,
+                ahead_us,
+                rate_ppm,
+            } => {
+                let of = instance.map_or(REDIS, |it| self.cluster.id(it)).to_owned();
+                self.record(Event::Clock {
+                    of,
+                    ahead_us,
+                    rate_ppm,
+                });
+            }
             ClusterEvent::Linked { party, up } => {
                 let id = self.cluster.party_name(party).to_owned();
                 self.record(Event::Link { id, up });

@@ -1,5 +1,6 @@
 //! A request ends within its timeout and F (rule 1), counted from the last publication before the cluster first spoke
-//! of it: the arrival cannot be later than that one's. Faults that follow the timeout may delay it by F each.
+//! of it: the arrival cannot be later than that one's. Faults that follow the timeout may delay it by F each. The
+//! broker's clock decides; where it was set back, the timeout is over later.
 
 use super::Invariant;
 use crate::checker::book::Book;
@@ -21,7 +22,9 @@ impl Invariant for Late {
         let Some(arrived) = ticket.arrived_by_us else {
             return;
         };
-        let Some(due) = book.timeline.ended_by(arrived.saturating_add(ticket.timeout_us)) else {
+        let first = ticket.first_published_us.unwrap_or(arrived);
+        let over = book.timeline.timeout_over(first, arrived, ticket.timeout_us);
+        let Some(due) = book.timeline.ended_by(over) else {
             return; // nobody was there who could have ended it
         };
         if entry.at_us > due && !ticket.ended() && !ticket.crossed_eras {

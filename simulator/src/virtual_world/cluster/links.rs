@@ -48,10 +48,32 @@ impl Cluster {
                 let forgets = self.broker.restart()?;
                 self.events.extend(forgets.map(ClusterEvent::Era));
             }
-            _ => {}
+            _ => self.touch_clock(now, None, action),
         }
         self.check_all_links();
         Ok(())
+    }
+
+    /// Sets a clock, or lets it run fast or slow: that of an instance's machine, or of the broker's.
+    pub(super) fn touch_clock(&mut self, now: Time, instance: Option<usize>, action: &FaultAction) {
+        let clock = match instance {
+            Some(instance) => &mut self.slots[instance].clock,
+            None => self.broker.clock(),
+        };
+        match action {
+            FaultAction::ClockJump { by_us, .. } => clock.jump(now, *by_us),
+            FaultAction::ClockDrift { rate_ppm, .. } => clock.drift(now, *rate_ppm),
+            _ => return,
+        }
+        let clock = *clock;
+        let (ahead_us, rate_ppm) = clock.error(now);
+        self.events.push_back(ClusterEvent::Clock {
+            instance,
+            ahead_us,
+            rate_ppm,
+        });
+        let process = instance.and_then(|instance| self.slots[instance].process.as_mut());
+        process.into_iter().for_each(|process| process.clock = clock);
     }
 
     /// Cuts an instance off from everything, or ends that. TCP keeps what it could not bring.
