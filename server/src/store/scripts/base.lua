@@ -16,7 +16,10 @@ local reply = {'OK', 0, NOW}
 
 -- Counts the script; called right before the first write of every way through.
 local function step()
-  if generation ~= ARGV[3] then redis.call('HSET', KEYS[1], 'gen', ARGV[3]) end
+  if generation ~= ARGV[3] then
+    redis.call('HSET', KEYS[1], 'gen', ARGV[3])
+    redis.call('HDEL', KEYS[1], 'vw')
+  end
   reply[2] = redis.call('HINCRBY', KEYS[1], 'seq', 1)
 end
 

@@ -1,10 +1,11 @@
 -- take: makes the caller the steward of the partition. ARGV[11]: the version of the view that says so.
 local m = redis.call('HMGET', KEYS[1], 'st', 'term', 'vw')
-local view = tonumber(ARGV[11])
-if m[3] and tonumber(m[3]) > view then return {'VIEW', 0, NOW} end
+-- Views are counted anew in each generation: one of an earlier era compares with nothing.
+local comparable = generation == ARGV[3]
+if comparable and m[3] and tonumber(m[3]) > tonumber(ARGV[11]) then return {'VIEW', 0, NOW} end
 step()
 local term = m[2]
-if m[1] ~= ME or m[3] ~= ARGV[11] then
+if not comparable or m[1] ~= ME or m[3] ~= ARGV[11] then
   term = redis.call('HINCRBY', KEYS[1], 'term', 1)
   redis.call('HSET', KEYS[1], 'st', ME, 'vw', ARGV[11])
 end
