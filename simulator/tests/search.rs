@@ -33,7 +33,7 @@ fn run(text: &str) -> Report {
 
 #[test]
 fn two_hundred_seeds_over_each_shipped_scenario_find_nothing() {
-    for name in ["failover", "steady", "zombie", "fleet"] {
+    for name in ["failover", "steady", "zombie", "fleet", "devices"] {
         let options = SearchOptions {
             first: 1,
             seeds: 200,
@@ -51,9 +51,19 @@ fn two_hundred_seeds_over_each_shipped_scenario_find_nothing() {
         } else {
             &["markdead: view", "forward: OK"]
         };
-        for reached in ["sweep: err TIMEOUT", "take: OK", "update: OK", "faults: kill"]
-            .iter()
-            .chain(crowd)
+        for reached in [
+            "sweep: err TIMEOUT",
+            "take: OK",
+            "update: OK",
+            "faults: kill",
+            "faults: deregister",
+            "faults: partition",
+            "faults: redis-cut",
+            "faults: redis-restart",
+            "faults: redis-slow",
+        ]
+        .iter()
+        .chain(crowd)
         {
             assert!(
                 !never.contains(&(*reached).to_owned()),

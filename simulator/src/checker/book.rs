@@ -85,7 +85,8 @@ pub struct Ticket {
     pub first_sent_us: u64,
     /// When it first succeeded.
     pub first_published_us: Option<u64>,
-    /// When it last did before the cluster said anything: the arrival is not later than this and its way.
+    /// When it last did before the cluster said anything: the arrival is not later than this and its way, see
+    /// [`Book::arrived_by`].
     pub arrived_by_us: Option<u64>,
     /// The last publication.
     pub last_published_us: Option<u64>,
@@ -200,6 +201,14 @@ impl Book {
 
     pub fn ticket(&self, id: TicketId) -> &Ticket {
         &self.tickets[id as usize]
+    }
+
+    /// The latest time at which a request can have arrived: when its last publication had come through, and not after its
+    /// ack.
+    pub fn arrived_by(&self, ticket: &Ticket) -> Option<u64> {
+        let came_through = self.timeline.reached_by(ticket.arrived_by_us?);
+        let acked = ticket.ack.map(|mark| mark.at_us);
+        came_through.into_iter().chain(acked).min()
     }
 
     /// Writes an entry into the book.

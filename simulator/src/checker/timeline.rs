@@ -240,17 +240,49 @@ impl Timeline {
         }
     }
 
-    /// The time by which what ends at `deadline` must have ended: F later, or F after the last of the faults that follow
-    /// it; `None` if no instance stayed for as long before that, so that nobody can have ended it.
+    /// The time by which what ends at `deadline` must have been heard: F later, or F after the last of the faults that
+    /// follow it, or F after the back end hears again; `None` if no instance stayed for as long before that, so that nobody
+    /// can have ended it.
     pub fn ended_by(&self, deadline: u64) -> Option<u64> {
         let mut due = deadline.saturating_add(self.bound_us);
-        for harm in &self.harmed {
-            if harm.at >= deadline.saturating_sub(harm.bound_us - self.bound_us) && harm.at <= due {
-                due = due.max(harm.at.saturating_add(harm.bound_us));
+        loop {
+            let before = due;
+            for harm in &self.harmed {
+                if harm.at >= deadline.saturating_sub(harm.bound_us - self.bound_us) && harm.at <= due {
+                    due = due.max(harm.at.saturating_add(harm.bound_us));
+                }
+            }
+            for gap in &self.disconnected {
+                if gap.from <= due && gap.to >= deadline {
+                    due = due.max(gap.to.saturating_add(self.bound_us));
+                }
+            }
+            if due == before {
+                break;
             }
         }
         self.somebody_stayed(due.saturating_sub(self.bound_us), due)
             .then_some(due)
+    }
+
+    /// The time by which what the back end published at `at` has reached the cluster: at once, or, if the way was broken
+    /// or stalled, when the back end and an instance can both reach the broker; `None` if that has not come.
+    pub fn reached_by(&self, at: u64) -> Option<u64> {
+        let mut reached = at;
+        loop {
+            let before = reached;
+            for gap in &self.disconnected {
+                if gap.from <= reached && reached < gap.to {
+                    reached = gap.to;
+                }
+            }
+            let spans = self.instances.values().flat_map(|presence| &presence.spans);
+            let there = spans.filter(|span| span.to > reached);
+            reached = there.map(|span| span.from.max(reached)).min()?;
+            if reached == before {
+                return Some(reached);
+            }
+        }
     }
 
     /// The time by which a request published at `at` must have been answered by an ack or an err, or `None` if the

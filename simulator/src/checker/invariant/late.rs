@@ -1,6 +1,6 @@
 //! A request ends within its timeout and F (rule 1), counted from the last publication before the cluster first spoke
-//! of it: the arrival cannot be later than that one's. Faults that follow the timeout may delay it by F each. The
-//! broker's clock decides; where it was set back, the timeout is over later.
+//! of it: the arrival cannot be later than that one's, nor than the ack. Faults that follow the timeout may delay it by F
+//! each. The broker's clock decides; where it was set back, the timeout is over later.
 
 use super::Invariant;
 use crate::checker::book::Book;
@@ -19,7 +19,7 @@ impl Invariant for Late {
         let Some(ticket) = book.find(message).map(|id| book.ticket(id)) else {
             return;
         };
-        let Some(arrived) = ticket.arrived_by_us else {
+        let Some(arrived) = book.arrived_by(ticket) else {
             return;
         };
         let first = ticket.first_published_us.unwrap_or(arrived);

@@ -159,3 +159,30 @@ fn a_stored_request_waits_for_somebody_who_can_end_it() {
     let late = story().ready(14_000, "A").says(14_500, "t1", err, "A#2").judged();
     assert_eq!(late.count(Breach::Late), 0);
 }
+
+#[test]
+fn the_time_of_a_request_counts_from_when_it_could_reach_the_cluster() {
+    let link = |up| Event::Link {
+        id: "back-end".into(),
+        up,
+    };
+    let err = r#""err":{"errorMessage":"no answer","code":"TIMEOUT","sent":false}"#;
+    // Published at 2 s, under way for 3 s, due at 16.5 s.
+    let stalled = |ended_ms| {
+        let story = Story::begin().kill(1000, "B").with(2000, link(false));
+        let story = story.read(2010, "t1").with(5000, link(true));
+        let story = story.ack(5002, "t1", "A#1").says(ended_ms, "t1", err, "A#1");
+        story.judged().count(Breach::Late)
+    };
+    assert_eq!((stalled(16_500), stalled(16_503)), (0, 1));
+    // What was said in time is heard when the back end hears again.
+    let deaf = |until_ms| {
+        let story = Story::begin().read(100, "t1").ack(101, "t1", "A#1");
+        let story = story.with(10_000, link(false)).with(until_ms, link(true));
+        story
+            .says(until_ms + 2, "t1", err, "A#1")
+            .judged()
+            .count(Breach::Late)
+    };
+    assert_eq!((deaf(15_000), deaf(30_000)), (0, 0));
+}

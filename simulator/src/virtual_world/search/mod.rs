@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 mod coverage;
 mod draft;
+mod faults;
+mod flavour;
 mod schedule;
 mod shrink;
 mod trial;

@@ -1,0 +1,104 @@
+//! What a seed is about: which kinds of faults it has, and how its devices, its network and its back end are minded.
+//!
+//! In: a generator. Out: a [`Flavour`]. Most of what can go wrong is switched off in most seeds, so that the rest comes in
+//! purer forms; and some seeds have only what leaves every device alone, because only there a device must be asked in time.
+
+use rand::RngExt;
+use rand::rngs::ChaCha8Rng;
+use toml::Value;
+
+use super::draft::Draft;
+use super::faults::{pick, table};
+
+/// Faults that leave the devices as they are. `aimed` is whatever hits the instance that has most to do.
+const OF_INSTANCES: [&str; 6] = ["kill", "pause", "stop", "network", "aimed", "flow-reset"];
+/// Faults of devices.
+const OF_DEVICES: [&str; 4] = ["reboot", "sleep", "nat-rebind", "deregister"];
+/// Faults of the broker and of the connections to it.
+const OF_BROKER: [&str; 5] = [
+    "redis-cut",
+    "redis-slow",
+    "broker-stall",
+    "redis-kill",
+    "partition",
+];
+
+/// What a seed is about.
+pub struct Flavour {
+    /// Its kinds of faults; `broker-stall` is a `redis-slow` of the broker itself.
+    pub kinds: Vec<&'static str>,
+    /// Its devices and its network may have moods.
+    moody: bool,
+}
+
+impl Flavour {
+    /// That of a seed.
+    pub fn draw(random: &mut ChaCha8Rng) -> Flavour {
+        let (devices, broker) = pick(
+            random,
+            &[
+                (false, false),
+                (false, false),
+                (true, false),
+                (false, true),
+                (true, true),
+            ],
+        );
+        let groups = [
+            (&OF_INSTANCES[..], true),
+            (&OF_DEVICES, devices),
+            (&OF_BROKER, broker),
+        ];
+        let kinds = groups
+            .into_iter()
+            .flat_map(|(kinds, has)| kinds.iter().copied().filter(move |_| has))
+            .filter(|_| random.random_bool(0.5))
+            .collect();
+        Flavour {
+            kinds,
+            moody: devices,
+        }
+    }
+
+    /// Gives devices, network, balancer and back end their moods. They stay as the scenario has them otherwise.
+    pub fn add_moods(&self, random: &mut ChaCha8Rng, draft: &mut Draft) {
+        let mut mood = |key: &str, values: &[Value]| {
+            let drawn = random.random_bool(0.3).then(|| pick(random, &[0, 1, 2]));
+            drawn.map(|which| (key.to_owned(), values[which].clone()))
+        };
+        let shares = |shares: [f64; 3]| shares.map(Value::from);
+        if self.moody {
+            let moods = [
+                mood("deduplicate", &shares([0.0, 0.5, 0.9])),
+                mood("separate", &shares([0.1, 0.5, 1.0])),
+                mood("reject", &shares([0.01, 0.1, 0.5])),
+            ];
+            draft.section("devices").extend(moods.into_iter().flatten());
+            let network = [
+                mood("mtu", &[1280.into(), 1280.into(), 100.into()]),
+                mood("duplicate_delay", &["100ms".into(), "5s".into(), "247s".into()]),
+            ];
+            let devices = draft.section("devices");
+            if let Some(of_devices) = devices.get_mut("network").and_then(Value::as_table_mut) {
+                of_devices.extend(network.into_iter().flatten());
+            }
+            let slow = table([("interval", "1s".into()), ("failures", 3.into())]);
+            let quick = table([("interval", "50ms".into()), ("failures", 1.into())]);
+            let balancer = [
+                mood(
+                    "unhealthy",
+                    &["fail-closed".into(), "fail-closed".into(), "fail-open".into()],
+                ),
+                mood("health", &[slow.clone().into(), slow.into(), quick.into()]),
+            ];
+            draft.section("balancer").extend(balancer.into_iter().flatten());
+        }
+        for load in draft.list("load").iter_mut().filter_map(Value::as_table_mut) {
+            let habits = [
+                mood("impatience", &shares([0.05, 0.2, 1.0])),
+                mood("shared_tickets", &shares([0.05, 0.5, 1.0])),
+            ];
+            load.extend(habits.into_iter().flatten());
+        }
+    }
+}
