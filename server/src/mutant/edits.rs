@@ -49,7 +49,7 @@ fn edits(mutant: Mutant) -> Vec<Edit> {
     match mutant {
         Mutant::UnrecordedRefusal => vec![within(
             Script::Accept,
-            "redis.call('SET', BASE .. 'u:' .. name, body, 'PX', 10000)",
+            "call('SET', BASE .. 'u:' .. name, body, 'PX', 10000)",
             "",
         )],
         Mutant::UncheckedTerm => vec![shared(
@@ -59,7 +59,7 @@ fn edits(mutant: Mutant) -> Vec<Edit> {
         Mutant::OwnerFinishes => vec![within(
             Script::Finish,
             "(ARGV[13] ~= '1' and t.holder ~= ME)",
-            "redis.call('HGET', BASE .. 'e:' .. endpoint_of(name), 'ow') ~= ME",
+            "call('HGET', BASE .. 'e:' .. endpoint_of(name), 'ow') ~= ME",
         )],
         Mutant::ResentAnew => vec![
             shared(
@@ -77,7 +77,7 @@ fn edits(mutant: Mutant) -> Vec<Edit> {
                 Script::Accept,
                 "local replayed = ARGV[19] == '1'",
                 r#"if ARGV[19] == '2' then
-  local known = redis.call('EXISTS', BASE .. 'u:' .. name) + redis.call('EXISTS', BASE .. 't:' .. name)
+  local known = call('EXISTS', BASE .. 'u:' .. name) + call('EXISTS', BASE .. 't:' .. name)
   if known == 0 then say(channel, head, ',"ack":true') end
   return answer('OK')
 end
@@ -92,10 +92,10 @@ t = {"#,
         ],
         Mutant::DroppedDeadline => vec![within(
             Script::Accept,
-            "redis.call('ZADD', BASE .. 'd', t.deadline, name)",
+            "call('ZADD', BASE .. 'd', t.deadline, name)",
             "",
         )],
-        Mutant::QueueBackwards => vec![shared("redis.call('LPOP', queue)", "redis.call('RPOP', queue)")],
+        Mutant::QueueBackwards => vec![shared("call('LPOP', queue)", "call('RPOP', queue)")],
         Mutant::StaleExpiry => vec![within(
             Script::Update,
             "begin_lifetime(endpoint, e.lt, ARGV[17] ~= '')",
@@ -112,19 +112,19 @@ t = {"#,
             "local replayed = false",
         )],
         Mutant::TicketKept => vec![shared(
-            "redis.call('DEL', BASE .. 't:' .. name)
-  redis.call('ZREM', BASE .. 'd', name)",
+            "call('DEL', BASE .. 't:' .. name)
+  call('ZREM', BASE .. 'd', name)",
             "",
         )],
         Mutant::OutcomeWithoutEndpoint => vec![
             within(
                 Script::Accept,
-                "redis.call('GET', BASE .. 'u:' .. name)",
-                "redis.call('GET', BASE .. 'u:' .. string.match(name, '[^:]*$'))",
+                "call('GET', BASE .. 'u:' .. name)",
+                "call('GET', BASE .. 'u:' .. string.match(name, '[^:]*$'))",
             ),
             shared(
-                "redis.call('SET', BASE .. 'u:' .. name, body, 'PX', ARGV[9])",
-                "redis.call('SET', BASE .. 'u:' .. string.match(name, '[^:]*$'), body, 'PX', ARGV[9])",
+                "call('SET', BASE .. 'u:' .. name, body, 'PX', ARGV[9])",
+                "call('SET', BASE .. 'u:' .. string.match(name, '[^:]*$'), body, 'PX', ARGV[9])",
             ),
         ],
         Mutant::UnmarkedCopies => vec![
@@ -135,19 +135,14 @@ t = {"#,
                 r#"',"ack":true'"#,
             ),
         ],
-        Mutant::UncountedUpdates => vec![within(
-            Script::Update,
-            "redis.call('HINCRBY', key, 'rev', 1)
-local e = load",
-            "local e = load",
-        )],
+        Mutant::UncountedUpdates => vec![within(Script::Update, "e.rev = e.rev + 1\n", "")],
         Mutant::DeadHoldersKept => vec![within(
             Script::Sweep,
             "elseif dead(t.holder) then",
             "elseif false then",
         )],
         Mutant::ForgottenOutcomes => vec![shared(
-            "redis.call('SET', BASE .. 'u:' .. name, body, 'PX', ARGV[9])",
+            "call('SET', BASE .. 'u:' .. name, body, 'PX', ARGV[9])",
             "",
         )],
         Mutant::SlotKept => vec![shared("free_slot(BASE .. 'e:' .. endpoint, t.token)", "")],

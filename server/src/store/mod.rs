@@ -1,7 +1,7 @@
 //! The store: which scripts there are, and calls of them as plain data.
 //!
 //! Each event of the cluster is one script, state change and PUBLISH together, so there is never half a step. The
-//! scripts are the place where the ticket contract is kept; `scripts/` has one file a script and four shared openings.
+//! scripts are the place where the ticket contract is kept; `scripts/` has one file a script, and the shared openings.
 
 mod reply;
 
@@ -45,12 +45,27 @@ pub enum Script {
 
 /// Scripts that end things run even when Redis is full, and so do those without which nobody could end anything; those
 /// that begin something are refused before their first write.
+///
+/// Lua makes each function anew whenever a script runs, so a script has only the openings that it needs. What it needs
+/// seldom is the body of `on_demand`, which makes and returns the named functions.
 macro_rules! source {
-    (ends: $($file:literal),+) => {
-        concat!("#!lua flags=allow-oom\n", $(include_str!(concat!("scripts/", $file, ".lua")), "\n"),+)
+    (ends: $($file:literal),+ $(; on_demand $names:literal: $($rare:literal),+; $($rest:literal),+)?) => {
+        concat!("#!lua flags=allow-oom\n", parts!($($file),+), $(rare!($names, $($rare),+), parts!($($rest),+))?)
     };
-    (begins: $($file:literal),+) => {
-        concat!("#!lua\n", $(include_str!(concat!("scripts/", $file, ".lua")), "\n"),+)
+    (begins: $($file:literal),+ $(; on_demand $names:literal: $($rare:literal),+; $($rest:literal),+)?) => {
+        concat!("#!lua\n", parts!($($file),+), $(rare!($names, $($rare),+), parts!($($rest),+))?)
+    };
+}
+
+/// Files one after the other.
+macro_rules! parts {
+    ($($file:literal),+) => { concat!($(include_str!(concat!("scripts/", $file, ".lua")), "\n"),+) };
+}
+
+/// A function that makes what is in these files and returns what is named.
+macro_rules! rare {
+    ($names:literal, $($file:literal),+) => {
+        concat!("local function on_demand()\n", parts!($($file),+), "return ", $names, "\nend\n")
     };
 }
 
@@ -95,16 +110,33 @@ impl Script {
             Script::MarkDead => source!(ends: "members", "mark_dead"),
             Script::Leave => source!(ends: "members", "leave"),
             Script::Take => source!(ends: "base", "take"),
-            Script::Accept => source!(begins: "base", "steward", "ticket", "accept"),
+            Script::Accept => source!(begins: "base", "steward", "ticket", "claim", "dispatch", "accept"),
             Script::Begin => source!(ends: "base", "ticket", "begin"),
-            Script::Finish => source!(ends: "base", "ticket", "finish"),
+            Script::Finish => source!(
+                ends: "base", "ticket", "outcome"; on_demand "next_turn": "claim", "dispatch"; "finish"
+            ),
             Script::Peek => source!(ends: "base", "ticket", "peek"),
             Script::Forward => source!(ends: "base", "forward"),
-            Script::Sweep => source!(ends: "base", "steward", "ticket", "sweep"),
-            Script::Expire => source!(ends: "base", "steward", "ticket", "registration", "expire"),
-            Script::Register => source!(begins: "base", "ticket", "registration", "register"),
-            Script::Update => source!(begins: "base", "ticket", "registration", "update"),
-            Script::Deregister => source!(ends: "base", "ticket", "registration", "deregister"),
+            Script::Sweep => source!(
+                ends: "base", "steward", "ticket", "claim", "dispatch", "outcome", "error", "sweep"
+            ),
+            Script::Expire => source!(
+                ends: "base", "steward", "ticket", "outcome", "error", "registration", "bury", "expire"
+            ),
+            Script::Register => source!(
+                begins: "base", "claim", "registration", "lifetime", "uplink";
+                on_demand "load_ticket, dispatch, next_turn, finish_ticket, error_body":
+                "ticket", "dispatch", "outcome", "error";
+                "register"
+            ),
+            Script::Update => source!(
+                begins: "base", "claim", "registration", "lifetime", "uplink";
+                on_demand "next_turn": "ticket", "dispatch";
+                "update"
+            ),
+            Script::Deregister => source!(
+                ends: "base", "ticket", "outcome", "error", "registration", "uplink", "bury", "deregister"
+            ),
         }
     }
 }

@@ -4,7 +4,7 @@
 -- endpoint's queue, limit of the partition's open tickets.
 local name, endpoint, head, channel, class = ARGV[12], ARGV[13], ARGV[14], ARGV[15], ARGV[17]
 local replayed = ARGV[19] == '1'
-local outcome = redis.call('GET', BASE .. 'u:' .. name)
+local outcome = call('GET', BASE .. 'u:' .. name)
 if outcome then
   if not replayed then say(channel, head, outcome .. ',"again":true') end
   return answer('KNOWN')
@@ -18,8 +18,8 @@ if t then
 end
 
 local function refuse(body)
-  redis.call('SET', BASE .. 'u:' .. name, body, 'PX', 10000)
-  redis.call('RPUSH', BASE .. 'y', name)
+  call('SET', BASE .. 'u:' .. name, body, 'PX', 10000)
+  call('RPUSH', BASE .. 'y', name)
   say(channel, head, body)
   return answer('REFUSED')
 end
@@ -27,26 +27,26 @@ end
 step()
 if class == 'x' then return refuse(ARGV[16]) end
 local key = BASE .. 'e:' .. endpoint
-local e = redis.call('HMGET', key, 'id', 'fl')
+local e = call('HMGET', key, 'id', 'fl')
 if not e[1] then return refuse(ARGV[22]) end
-local waiting = redis.call('LLEN', BASE .. 'q:' .. endpoint)
+local waiting = call('LLEN', BASE .. 'q:' .. endpoint)
 if waiting >= tonumber(ARGV[20]) then
   return refuse(',"err":{"errorMessage":"' .. waiting .. ' requests already wait for this device, which is the limit; ask again later","code":"OVERLOADED"}')
 end
-local open = redis.call('ZCARD', BASE .. 'd')
+local open = call('ZCARD', BASE .. 'd')
 if open >= tonumber(ARGV[21]) then
   return refuse(',"err":{"errorMessage":"' .. open .. ' requests are open in this partition, which is the limit; ask again later","code":"OVERLOADED"}')
 end
 say(channel, head, ',"ack":true')
 t = {state = 'q', head = head, channel = channel, request = ARGV[16], class = class,
   deadline = NOW + tonumber(ARGV[18]), first = 0}
-redis.call('HSET', BASE .. 't:' .. name, 'st', 'q', 'hd', head, 'rt', channel, 'rq', t.request, 'cl', class,
+call('HSET', BASE .. 't:' .. name, 'st', 'q', 'hd', head, 'rt', channel, 'rq', t.request, 'cl', class,
   'dl', t.deadline)
-redis.call('ZADD', BASE .. 'd', t.deadline, name)
+call('ZADD', BASE .. 'd', t.deadline, name)
 if waiting == 0 and #(e[2] or '') < 17 * tonumber(ARGV[10]) then
   dispatch(name, t)
 else
-  redis.call('RPUSH', BASE .. 'q:' .. endpoint, name)
+  call('RPUSH', BASE .. 'q:' .. endpoint, name)
   next_turn(endpoint)
 end
 return answer('OK')

@@ -2,14 +2,15 @@
 -- KEYS[1] is the partition's `m` hash; all other keys are built from it and carry the same hash tag.
 -- ARGV[1..10]: member, lease end (ms), generation, channel prefix, tag, view, partition (hex), nonce, retention (ms),
 -- NSTART. A script's own arguments begin at ARGV[11].
+local call = redis.call
 local BASE, ME, PREFIX, TAG = string.sub(KEYS[1], 1, -2), ARGV[1], ARGV[4], ARGV[5]
-local clock = redis.call('TIME')
+local clock = call('TIME')
 local NOW = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
 -- A speaker whose lease is over in the broker's own time has nothing more to say.
 if NOW > tonumber(ARGV[2]) then return {'LEASE', 0, NOW} end
 -- A generation younger than the caller's: the caller speaks for an era that is over.
-local generation = redis.call('HGET', KEYS[1], 'gen')
+local generation = call('HGET', KEYS[1], 'gen')
 if generation and tonumber(generation) > tonumber(ARGV[3]) then return {'GENERATION', 0, NOW} end
 
 local reply = {'OK', 0, NOW}
@@ -17,10 +18,10 @@ local reply = {'OK', 0, NOW}
 -- Counts the script; called right before the first write of every way through.
 local function step()
   if generation ~= ARGV[3] then
-    redis.call('HSET', KEYS[1], 'gen', ARGV[3])
-    redis.call('HDEL', KEYS[1], 'vw')
+    call('HSET', KEYS[1], 'gen', ARGV[3])
+    call('HDEL', KEYS[1], 'vw')
   end
-  reply[2] = redis.call('HINCRBY', KEYS[1], 'seq', 1)
+  reply[2] = call('HINCRBY', KEYS[1], 'seq', 1)
 end
 
 local function answer(status)
@@ -29,15 +30,6 @@ local function answer(status)
   return reply
 end
 
--- Is this incarnation dead as far as the caller's view knows? Death is final, so an old view never errs on this side.
-local function dead(member)
-  local id, incarnation = string.match(member, '^(.*)#(%d+)$')
-  local _, at = string.find(ARGV[6], '|' .. id .. ' ', 1, true)
-  if not at then return false end
-  local current, state = string.match(ARGV[6], '^(%d+) (%a)', at + 1)
-  return tonumber(current) > tonumber(incarnation) or (current == incarnation and state == 'd')
-end
-
 local function tell(member, text)
-  return redis.call('PUBLISH', PREFIX .. 'lwm2m:i:' .. member, text)
+  return call('PUBLISH', PREFIX .. 'lwm2m:i:' .. member, text)
 end

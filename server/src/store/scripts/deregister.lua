@@ -1,13 +1,13 @@
 -- deregister (the instance that received it). ARGV[11..]: registration id, uplink.
 local id, uplink = ARGV[11], ARGV[12]
-local endpoint = redis.call('HGET', BASE .. 'r', id)
+local endpoint = call('HGET', BASE .. 'r', id)
 if not endpoint then
-  local before = redis.call('GET', BASE .. 'g:' .. id)
-  if before and served_before(redis.call('HGET', BASE .. 'e:' .. before, 'du'), uplink) then
+  local before = call('GET', BASE .. 'g:' .. id)
+  if before and served_before(call('HGET', BASE .. 'e:' .. before, 'du'), uplink) then
     return answer('DUPLICATE')
   end
   return answer('UNKNOWN')
 end
 step()
-bury_registration(endpoint, load_registration(endpoint), 'deregistered', remember('', uplink, '', 1))
+bury_registration(endpoint, load_endpoint(endpoint), 'deregistered', remember('', uplink, '', 1))
 return answer('OK')

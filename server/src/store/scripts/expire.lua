@@ -1,15 +1,15 @@
 -- expire (steward): ends at most 64 registrations whose lifetime is over. No arguments but the term. Answers in how
 -- many ms the next lifetime ends, -1 if none does.
 local function wait()
-  local first = redis.call('ZRANGE', BASE .. 'x', 0, 0, 'WITHSCORES')
+  local first = call('ZRANGE', BASE .. 'x', 0, 0, 'WITHSCORES')
   return first[2] and math.max(first[2] - NOW + 1, 0) or -1
 end
-local due = redis.call('ZRANGEBYSCORE', BASE .. 'x', '-inf', '(' .. NOW, 'LIMIT', 0, 64)
+local due = call('ZRANGEBYSCORE', BASE .. 'x', '-inf', '(' .. NOW, 'LIMIT', 0, 64)
 if #due == 0 then return {'OK', 0, NOW, wait()} end
 step()
 for _, endpoint in ipairs(due) do
-  local e = load_registration(endpoint)
-  if e then bury_registration(endpoint, e, 'expired') else redis.call('ZREM', BASE .. 'x', endpoint) end
+  local e = load_endpoint(endpoint)
+  if e.id then bury_registration(endpoint, e, 'expired') else call('ZREM', BASE .. 'x', endpoint) end
 end
 table.insert(reply, 4, wait())
 return answer('OK')

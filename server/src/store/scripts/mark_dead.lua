@@ -4,10 +4,10 @@ local me, refusal = speaker()
 if not me then return {refusal, NOW} end
 if NOW - me.since < LEASE + 500 then return {'EARLY', NOW} end
 local buried = 0
-for _, id in ipairs(redis.call('SMEMBERS', BASE .. 's')) do
-  local f = redis.call('HMGET', BASE .. 'i:' .. id, 'state', 'lease')
+for _, id in ipairs(call('SMEMBERS', BASE .. 's')) do
+  local f = call('HMGET', BASE .. 'i:' .. id, 'state', 'lease')
   if f[1] == 'a' and tonumber(f[2]) < NOW then
-    redis.call('HSET', BASE .. 'i:' .. id, 'state', 'd', 'ready', 0)
+    call('HSET', BASE .. 'i:' .. id, 'state', 'd', 'ready', 0)
     buried = buried + 1
   end
 end

@@ -3,44 +3,51 @@
 -- binding (JSON), endpoint (JSON), objLink (JSON), addAttr (JSON), root (JSON), version, root, random message ID.
 local endpoint, uplink, id = ARGV[11], ARGV[12], ARGV[13]
 local key = BASE .. 'e:' .. endpoint
-local served = redis.call('HGET', key, 'dr')
+local e = load_endpoint(endpoint)
+local served = e.dr
 local stored = served_before(served, uplink)
 if stored then
   reply[4] = stored
   return answer('DUPLICATE')
 end
 step()
-local old = load_registration(endpoint)
+local old = e.id and e
+local load_ticket, dispatch, next_turn, finish_ticket, error_body
+local rev = (e.rev or 0) + 1
 if old then
+  load_ticket, dispatch, next_turn, finish_ticket, error_body = on_demand()
   -- The device may have rebooted: what it may have executed stays open for ever, what can be asked again will be.
-  for token in string.gmatch(slots_of(key), '(%x+),') do
-    local name = redis.call('HGET', BASE .. 'o', token)
+  for token in string.gmatch(old.fl, '(%x+),') do
+    local name = call('HGET', BASE .. 'o', token)
     local t = name and load_ticket(name)
     if t and t.class == 'n' and t.state == 's' then
       finish_ticket(name, t, error_body('OUTCOME_UNKNOWN',
         'the device registered again while the request was with it', 'true'))
     end
   end
-  old.rev = redis.call('HINCRBY', key, 'rev', 1)
+  old.rev = rev
   announce('LESHAN_REG_DEL', registration_json(old, ',"reason":"replaced"'))
-  redis.call('HDEL', BASE .. 'r', old.id)
-else
-  redis.call('PERSIST', key)
-  redis.call('HSETNX', key, 'mi', ARGV[28])
+  call('HDEL', BASE .. 'r', old.id)
+  rev = rev + 1
+elseif e.rev then
+  -- There is a tombstone.
+  call('PERSIST', key)
 end
-redis.call('HDEL', key, 'sms', 'du')
-redis.call('HSET', key, 'id', id, 'rd', NOW, 'a', ARGV[14], 'po', ARGV[15], 'ra', ARGV[16], 'rp', ARGV[17],
-  'lt', ARGV[18], 'ver', ARGV[20], 'bn', ARGV[21], 'epj', ARGV[22], 'ol', ARGV[23], 'at', ARGV[24], 'rt', ARGV[25],
-  'vn', ARGV[26], 'rn', ARGV[27], 'lu', NOW, 'dr', remember(served, uplink, id, 3))
-if ARGV[19] ~= '' then redis.call('HSET', key, 'sms', ARGV[19]) end
+if e.sms or e.du then call('HDEL', key, 'sms', 'du') end
+local new = {id = id, rd = NOW, a = ARGV[14], po = ARGV[15], ra = ARGV[16], rp = ARGV[17], lt = ARGV[18],
+  sms = ARGV[19] ~= '' and ARGV[19], ver = ARGV[20], bn = ARGV[21], epj = ARGV[22], ol = ARGV[23], at = ARGV[24],
+  rt = ARGV[25], lu = NOW, rev = rev}
+call('HSET', key, 'id', id, 'rd', NOW, 'a', new.a, 'po', new.po, 'ra', new.ra, 'rp', new.rp, 'lt', new.lt,
+  'ver', new.ver, 'bn', new.bn, 'epj', new.epj, 'ol', new.ol, 'at', new.at, 'rt', new.rt, 'vn', ARGV[26],
+  'rn', ARGV[27], 'lu', NOW, 'rev', rev, 'mi', e.mi or ARGV[28], 'dr', remember(served, uplink, id, 3))
+if new.sms then call('HSET', key, 'sms', new.sms) end
 claim(key)
-redis.call('HSET', BASE .. 'r', id, endpoint)
-begin_lifetime(endpoint, ARGV[18], true)
-redis.call('HINCRBY', key, 'rev', 1)
-announce('LESHAN_REG_NEW', registration_json(load_registration(endpoint)))
+call('HSET', BASE .. 'r', id, endpoint)
+begin_lifetime(endpoint, new.lt, true)
+announce('LESHAN_REG_NEW', registration_json(new))
 if old then
-  for token in string.gmatch(slots_of(key), '(%x+),') do
-    local name = redis.call('HGET', BASE .. 'o', token)
+  for token in string.gmatch(call('HGET', key, 'fl') or '', '(%x+),') do
+    local name = call('HGET', BASE .. 'o', token)
     local t = name and load_ticket(name)
     if t then
       -- The exchange begins anew, perhaps at the very member that drops it now, so nobody may remember it as ended.

@@ -5,18 +5,18 @@ local me, refusal = speaker()
 if not me then return {refusal, NOW} end
 local heard, known, unready = tonumber(ARGV[5]), ARGV[6], ARGV[7]
 local member = BASE .. 'i:' .. ID
-redis.call('PUBLISH', PREFIX .. 'lwm2m:i:' .. ID .. '#' .. ARGV[2], 'H\n' .. NOW)
+call('PUBLISH', PREFIX .. 'lwm2m:i:' .. ID .. '#' .. ARGV[2], 'H\n' .. NOW)
 
 local earliest, others_ready, eldest = 0, false, nil
-for _, id in ipairs(redis.call('SMEMBERS', BASE .. 's')) do
+for _, id in ipairs(call('SMEMBERS', BASE .. 's')) do
   if id ~= ID then
-    local f = redis.call('HMGET', BASE .. 'i:' .. id, 'state', 'lease', 'ready', 'heard')
+    local f = call('HMGET', BASE .. 'i:' .. id, 'state', 'lease', 'ready', 'heard')
     if f[1] == 'a' then
       local lease = tonumber(f[2])
       if lease > NOW + LEASE then
         -- Granted before the broker's clock was set back: no lease is longer than a lease.
         lease = NOW + LEASE
-        redis.call('HSET', BASE .. 'i:' .. id, 'lease', lease)
+        call('HSET', BASE .. 'i:' .. id, 'lease', lease)
       end
       if earliest == 0 or lease < earliest then earliest = lease end
       if f[3] == '1' and lease >= NOW then others_ready = true end
@@ -29,27 +29,27 @@ end
 local deaf = heard == 0 or NOW - heard > LEASE / 2
 if not deaf then
   me.lease = NOW + LEASE
-  redis.call('HSET', member, 'lease', me.lease)
+  call('HSET', member, 'lease', me.lease)
 end
 if unready == '1' or heard == 0 then
   -- What was published while it did not listen is missing in its memory: somebody else has to take its partitions.
-  redis.call('HSET', member, 'heard', 0)
+  call('HSET', member, 'heard', 0)
   if me.ready == '1' then
-    redis.call('HSET', member, 'ready', 0)
+    call('HSET', member, 'ready', 0)
     new_view()
   end
 elseif not deaf then
   if me.heard == 0 then
     me.heard = NOW
-    redis.call('HSET', member, 'heard', NOW)
+    call('HSET', member, 'heard', NOW)
   end
   -- Where nobody is ready, those who have listened longest remember most: the others let them go first.
   local first = not others_ready and not (eldest and eldest < me.heard)
   if me.ready ~= '1' and (first or NOW - me.heard >= 2 * LEASE + 1000) then
-    redis.call('HSET', member, 'ready', 1)
+    call('HSET', member, 'ready', 1)
     new_view()
   end
 end
-local view = redis.call('HGET', KEYS[1], 'view')
-return {deaf and 'DEAF' or 'OK', NOW, string.format('%.0f', me.lease), redis.call('HGET', KEYS[1], 'gen'),
+local view = call('HGET', KEYS[1], 'view')
+return {deaf and 'DEAF' or 'OK', NOW, string.format('%.0f', me.lease), call('HGET', KEYS[1], 'gen'),
   earliest ~= 0 and earliest - NOW, view ~= known and view_text() or ''}

@@ -2,17 +2,21 @@
 -- ARGV[11..]: registration id, uplink, address, port, regAddr, regPort, then what the device sent, '' where it did not:
 -- lifetime, sms (JSON), binding (JSON), objLink (JSON), root (JSON), root, addAttr (JSON).
 local id, uplink = ARGV[11], ARGV[12]
-local endpoint = redis.call('HGET', BASE .. 'r', id)
-if not endpoint then return answer('UNKNOWN') end
+local endpoint = call('HGET', BASE .. 'r', id)
+local e = endpoint and load_endpoint(endpoint)
+if not e or not e.id then return answer('UNKNOWN') end
 local key = BASE .. 'e:' .. endpoint
-local served = redis.call('HMGET', key, 'du', 'a', 'po', 'ow')
-if served_before(served[1], uplink) then return answer('DUPLICATE') end
+if served_before(e.du, uplink) then return answer('DUPLICATE') end
 step()
-local fields = {'lu', NOW, 'a', ARGV[13], 'po', ARGV[14], 'ra', ARGV[15], 'rp', ARGV[16],
-  'du', remember(served[1], uplink, '', 3)}
+local moved = e.a ~= ARGV[13] or e.po ~= ARGV[14]
+e.rev = e.rev + 1
+e.lu, e.a, e.po, e.ra, e.rp = NOW, ARGV[13], ARGV[14], ARGV[15], ARGV[16]
+local fields = {'lu', NOW, 'a', e.a, 'po', e.po, 'ra', e.ra, 'rp', e.rp, 'rev', e.rev,
+  'du', remember(e.du, uplink, '', 3)}
 local sent = ''
 local function take(argument, field, name)
   if ARGV[argument] == '' then return end
+  e[field] = ARGV[argument]
   fields[#fields + 1] = field
   fields[#fields + 1] = ARGV[argument]
   if name then sent = sent .. ',"' .. name .. '":' .. ARGV[argument] end
@@ -24,20 +28,21 @@ take(20, 'ol', 'objLink')
 take(21, 'rt')
 take(22, 'rn')
 take(23, 'at', 'addAttr')
-redis.call('HSET', key, unpack(fields))
-if served[4] ~= ME then claim(key) end
-redis.call('HINCRBY', key, 'rev', 1)
-local e = load_registration(endpoint)
+call('HSET', key, unpack(fields))
+if e.ow ~= ME then claim(key) end
 begin_lifetime(endpoint, e.lt, ARGV[17] ~= '')
 announce('LESHAN_REG_UP', '{"regUpdate":{"regId":"' .. id .. '","address":"' .. e.a .. '","port":' .. e.po .. sent
   .. '},"regUpdated":' .. registration_json(e) .. '}')
-if served[2] ~= ARGV[13] or served[3] ~= ARGV[14] then
-  for token in string.gmatch(slots_of(key), '(%x+),') do
-    local name = redis.call('HGET', BASE .. 'o', token)
-    local holder = name and redis.call('HGET', BASE .. 't:' .. name, 'h')
+if moved then
+  for token in string.gmatch(e.fl, '(%x+),') do
+    local name = call('HGET', BASE .. 'o', token)
+    local holder = name and call('HGET', BASE .. 't:' .. name, 'h')
     local text = 'M\n' .. token .. '\n' .. ARGV[13] .. '\n' .. ARGV[14]
     if holder == ME then reply[#reply + 1] = text elseif holder then tell(holder, text) end
   end
 end
-next_turn(endpoint)
+if #e.fl < 17 * tonumber(ARGV[10]) and call('LLEN', BASE .. 'q:' .. endpoint) > 0 then
+  local next_turn = on_demand()
+  next_turn(endpoint)
+end
 return answer('OK')
