@@ -13,7 +13,7 @@ use super::Entry;
 
 /// The version of the format, in every header.
 pub const SCHEMA: &str = "history/1";
-/// Level 3 takes twice the time for such text and makes it larger.
+/// Level 3 takes 1.7 times as long for such text, and makes the file a tenth larger.
 const LEVEL: i32 = 1;
 /// No entry is longer: a message on the response channel is far below this.
 const MAX_LINE: u64 = 16 << 20;
