@@ -297,3 +297,46 @@ fn ctrl_c_ends_a_virtual_run_with_a_report() {
     let report: serde_json::Value = serde_json::from_str(&report).unwrap();
     assert_eq!(report["interrupted"], true);
 }
+
+#[test]
+fn a_search_that_could_write_nothing_down_does_not_begin() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("one.toml"), SCENARIO).unwrap();
+    std::fs::write(directory.path().join("file"), "").unwrap();
+    let output = simulator(
+        &["search", "one.toml", "--seeds", "1", "--out", "file/reports"],
+        directory.path(),
+    );
+    assert_eq!((code(&output), out(&output)), (3, String::new()));
+    assert!(
+        err(&output).starts_with("error: file/reports"),
+        "{}",
+        err(&output)
+    );
+}
+
+#[test]
+fn a_search_says_in_a_line_for_each_script_what_was_reached_and_what_was_not() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("one.toml"), SCENARIO).unwrap();
+    let output = simulator(
+        &["search", "one.toml", "--seeds", "1", "--out", "found"],
+        directory.path(),
+    );
+    assert_eq!(code(&output), 0, "{}", err(&output));
+    let text = out(&output);
+    let (reached, never) = text.split_once("never reached\n").unwrap();
+    assert!(
+        reached
+            .lines()
+            .any(|line| line.starts_with("  join ") && line.contains(" OK "))
+    );
+    assert!(
+        never
+            .lines()
+            .any(|line| line.starts_with("  join ") && line.contains("DIALECT · FULL"))
+    );
+    assert!(text.ends_with("nothing found in 1 seeds\n"));
+    let coverage = std::fs::read_to_string(directory.path().join("found/one.coverage.json")).unwrap();
+    assert!(coverage.contains("\"DIALECT\": 0"), "{coverage}");
+}

@@ -24,6 +24,9 @@ pub fn search(arguments: &SearchArguments) -> Result<End, Failure> {
         limit,
         jobs: arguments.jobs,
     };
+    // Hours of search must not end at a directory that cannot be written.
+    let coverage = format!("{}.coverage.json", base.name);
+    write(arguments, &coverage, "{}\n")?;
     let version = env!("CARGO_PKG_VERSION");
     eprintln!("seeds from {}, version {version}, virtual world", options.first);
     let began = Instant::now();
@@ -33,17 +36,18 @@ pub fn search(arguments: &SearchArguments) -> Result<End, Failure> {
     say(&format!("{}\n", describe(&tried, began.elapsed())));
     say(&tried.coverage.table());
     let json = format!("{:#}\n", tried.coverage.to_json());
-    write(arguments, &format!("{}.coverage.json", base.name), &json)?;
-    match finding {
+    let end = match finding {
         None => {
             say(&format!("nothing found in {} seeds\n", tried.seeds));
-            Ok(End::Pass)
+            End::Pass
         }
         Some(finding) => {
             keep(arguments, &base, finding)?;
-            Ok(End::ExpectationFailed)
+            End::ExpectationFailed
         }
-    }
+    };
+    write(arguments, &coverage, &json)?;
+    Ok(end)
 }
 
 /// Writes down what was found, as it was drawn and as small as it can be.

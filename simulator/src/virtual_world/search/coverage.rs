@@ -138,9 +138,16 @@ impl Coverage {
             let reached: Vec<String> = reached.map(|(name, count)| format!("{name} {count}")).collect();
             let _ = writeln!(text, "  {heading:<22} {}", reached.join(" · "));
         }
-        let never = self.never();
-        if !never.is_empty() {
-            let _ = writeln!(text, "never reached\n  {}", never.join("\n  "));
+        text.push_str("never reached\n");
+        for (heading, lines) in self.lines() {
+            let never: Vec<String> = lines
+                .into_iter()
+                .filter(|(_, count)| *count == 0)
+                .map(|(name, _)| name)
+                .collect();
+            if !never.is_empty() {
+                let _ = writeln!(text, "  {heading:<22} {}", never.join(" · "));
+            }
         }
         text
     }
