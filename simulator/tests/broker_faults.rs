@@ -4,11 +4,11 @@
 // Helpers of tests, though clippy does not see it.
 #![allow(clippy::unwrap_used)]
 
-use simulator::history::{Entry, Event, HistoryReader};
-use simulator::report::{Report, judge};
-use simulator::run::RunOptions;
-use simulator::scenario::{RedisChoice, Scenario};
-use simulator::virtual_world;
+mod support;
+
+use simulator::history::{Entry, Event};
+use simulator::report::Report;
+use simulator::scenario::Scenario;
 
 /// Thirty devices behind three instances, eight seconds of requests of all kinds.
 const BASE: &str = r#"
@@ -39,15 +39,7 @@ struct Run {
 /// of which the broker's memory was not lost has ended.
 fn survives(faults: &str) -> Run {
     let scenario = Scenario::parse(&format!("{BASE}{faults}"), "broker-fault.toml").unwrap();
-    let directory = tempfile::tempdir().unwrap();
-    let options = RunOptions {
-        seed: 7,
-        redis: RedisChoice::Embedded,
-        out: directory.path().to_owned(),
-        quiet: true,
-    };
-    let outcome = virtual_world::run(&scenario, &options).unwrap();
-    let report = judge(&outcome.history, &scenario, &outcome.facts).unwrap().report;
+    let support::Ran { report, entries, .. } = support::run(&scenario, 7);
     assert_eq!(
         (report.tickets.violations, report.events.violations),
         (0, 0),
@@ -58,8 +50,6 @@ fn survives(faults: &str) -> Run {
     let tickets = &report.tickets;
     let ended = tickets.responses + tickets.errors + tickets.lost_with_broker;
     assert!(tickets.sent > 200 && ended == tickets.sent, "{tickets:?}");
-    let entries = HistoryReader::open(&outcome.history).unwrap();
-    let entries = entries.map(|entry| entry.unwrap()).collect();
     Run { report, entries }
 }
 

@@ -4,7 +4,9 @@
 // Helpers of tests, though clippy does not see it.
 #![allow(clippy::unwrap_used)]
 
-use simulator::history::{Event, HistoryReader};
+mod support;
+
+use simulator::history::Event;
 use simulator::report::{Report, judge};
 use simulator::run::RunOptions;
 use simulator::scenario::{RedisChoice, Scenario};
@@ -49,17 +51,11 @@ fn with_a_crash(faults: &[String]) -> String {
 fn run(text: &str, options: &[&str], seed: u64) -> (Vec<Event>, Report) {
     let options: Vec<String> = options.iter().map(ToString::to_string).collect();
     let scenario = Scenario::parse_with(text, "moods.toml", &options).unwrap();
-    let directory = tempfile::tempdir().unwrap();
-    let options = RunOptions {
-        seed,
-        redis: RedisChoice::Embedded,
-        out: directory.path().to_owned(),
-        quiet: true,
-    };
-    let outcome = virtual_world::run(&scenario, &options).unwrap();
-    let report = judge(&outcome.history, &scenario, &outcome.facts).unwrap().report;
-    let reader = HistoryReader::open(&outcome.history).unwrap();
-    (reader.map(|entry| entry.unwrap().event).collect(), report)
+    let ran = support::run(&scenario, seed);
+    (
+        ran.entries.into_iter().map(|entry| entry.event).collect(),
+        ran.report,
+    )
 }
 
 /// Without a violation; returns what was counted over these seeds by `count`.

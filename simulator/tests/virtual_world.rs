@@ -3,12 +3,12 @@
 // Helpers of tests, though clippy does not see it.
 #![allow(clippy::unwrap_used)]
 
+mod support;
+
 use std::path::Path;
 
-use simulator::report::{Report, Verdict, judge};
-use simulator::run::RunOptions;
-use simulator::scenario::{RedisChoice, Scenario};
-use simulator::virtual_world;
+use simulator::report::{Report, Verdict};
+use simulator::scenario::Scenario;
 
 /// A hundred devices, ten seconds of load, faults at 4 and 9 s.
 const REDUCED: [&str; 9] = [
@@ -33,16 +33,8 @@ fn scenario(name: &str, overrides: &[&str]) -> Scenario {
 
 /// The history, and what the judge says of it.
 fn run(scenario: &Scenario, seed: u64) -> (Vec<u8>, Report) {
-    let directory = tempfile::tempdir().unwrap();
-    let options = RunOptions {
-        seed,
-        redis: RedisChoice::Embedded,
-        out: directory.path().to_owned(),
-        quiet: true,
-    };
-    let outcome = virtual_world::run(scenario, &options).unwrap();
-    let report = judge(&outcome.history, scenario, &outcome.facts).unwrap().report;
-    (std::fs::read(&outcome.history).unwrap(), report)
+    let ran = support::run(scenario, seed);
+    (ran.history, ran.report)
 }
 
 fn passes(name: &str, overrides: &[&str]) -> Report {

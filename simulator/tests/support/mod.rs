@@ -1,0 +1,38 @@
+//! What the tests of the virtual world share: one run of a scenario, and all that came of it.
+
+use simulator::history::{Entry, HistoryReader};
+use simulator::report::{Report, judge};
+use simulator::run::RunOptions;
+use simulator::scenario::{RedisChoice, Scenario};
+use simulator::virtual_world;
+
+/// A finished run.
+pub struct Ran {
+    /// What the judge says.
+    pub report: Report,
+    /// The history as it was written.
+    #[allow(dead_code, reason = "not every test compares bytes")]
+    pub history: Vec<u8>,
+    /// The same, read.
+    #[allow(dead_code, reason = "not every test looks for events")]
+    pub entries: Vec<Entry>,
+}
+
+/// Runs a scenario in the virtual world.
+pub fn run(scenario: &Scenario, seed: u64) -> Ran {
+    let directory = tempfile::tempdir().unwrap();
+    let options = RunOptions {
+        seed,
+        redis: RedisChoice::Embedded,
+        out: directory.path().to_owned(),
+        quiet: true,
+    };
+    let outcome = virtual_world::run(scenario, &options).unwrap();
+    let report = judge(&outcome.history, scenario, &outcome.facts).unwrap().report;
+    let entries = HistoryReader::open(&outcome.history).unwrap();
+    Ran {
+        report,
+        history: std::fs::read(&outcome.history).unwrap(),
+        entries: entries.map(|entry| entry.unwrap()).collect(),
+    }
+}
