@@ -3,32 +3,17 @@
 // Helpers of tests, though clippy does not see it.
 #![allow(clippy::unwrap_used)]
 
-use std::path::Path;
+mod support;
 
-use simulator::report::{Report, Verdict, judge};
-use simulator::run::RunOptions;
-use simulator::scenario::{RedisChoice, Scenario};
-use simulator::virtual_world::{self, SearchOptions, ShrinkOptions, draw_diagram, search, shrink};
-
-fn scenario(name: &str, overrides: &[&str]) -> Scenario {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../scenarios/{name}.toml"));
-    let text = std::fs::read_to_string(path).unwrap();
-    let overrides: Vec<String> = overrides.iter().map(|option| option.to_string()).collect();
-    Scenario::parse_with(&text, name, &overrides).unwrap()
-}
+use simulator::report::{Report, Verdict};
+use simulator::scenario::Scenario;
+use simulator::virtual_world::{SearchOptions, ShrinkOptions, draw_diagram, search, shrink};
+use support::scenario;
 
 /// What the judge says of a run of a file.
 fn run(text: &str) -> Report {
     let scenario = Scenario::parse(text, "found.toml").unwrap();
-    let directory = tempfile::tempdir().unwrap();
-    let options = RunOptions {
-        seed: scenario.seed,
-        redis: RedisChoice::Embedded,
-        out: directory.path().to_owned(),
-        quiet: true,
-    };
-    let outcome = virtual_world::run(&scenario, &options).unwrap();
-    judge(&outcome.history, &scenario, &outcome.facts).unwrap().report
+    support::run(&scenario, scenario.seed).report
 }
 
 #[test]

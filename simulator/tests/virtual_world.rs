@@ -9,6 +9,7 @@ use std::path::Path;
 
 use simulator::report::{Report, Verdict};
 use simulator::scenario::Scenario;
+use support::scenario;
 
 /// A hundred devices, ten seconds of load, faults at 4 and 9 s.
 const REDUCED: [&str; 9] = [
@@ -23,13 +24,6 @@ const REDUCED: [&str; 9] = [
     r#"expect."devices.registered"=100"#,
 ];
 const FAULTS: [&str; 2] = ["fault.0.at=4s", "fault.1.at=9s"];
-
-fn scenario(name: &str, overrides: &[&str]) -> Scenario {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../scenarios/{name}.toml"));
-    let text = std::fs::read_to_string(path).unwrap();
-    let overrides: Vec<String> = overrides.iter().map(|option| option.to_string()).collect();
-    Scenario::parse_with(&text, name, &overrides).unwrap()
-}
 
 /// The history, and what the judge says of it.
 fn run(scenario: &Scenario, seed: u64) -> (Vec<u8>, Report) {

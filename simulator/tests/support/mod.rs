@@ -1,5 +1,7 @@
 //! What the tests of the virtual world share: one run of a scenario, and all that came of it.
 
+use std::path::Path;
+
 use simulator::history::{Entry, HistoryReader};
 use simulator::report::{Report, judge};
 use simulator::run::RunOptions;
@@ -16,6 +18,15 @@ pub struct Ran {
     /// The same, read.
     #[allow(dead_code, reason = "not every test looks for events")]
     pub entries: Vec<Entry>,
+}
+
+/// A scenario of the repository, by its path below `scenarios/`.
+#[allow(dead_code, reason = "not every test runs one")]
+pub fn scenario(name: &str, overrides: &[&str]) -> Scenario {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../scenarios/{name}.toml"));
+    let text = std::fs::read_to_string(path).unwrap();
+    let overrides: Vec<String> = overrides.iter().map(|option| option.to_string()).collect();
+    Scenario::parse_with(&text, name, &overrides).unwrap()
 }
 
 /// Runs a scenario in the virtual world.
