@@ -163,3 +163,63 @@ fn a_jump_of_the_brokers_clock_ends_no_registration_early() {
     world.read("dev", "t1");
     assert!(world.answers()[0].contains(r#""ack":true"#));
 }
+
+#[test]
+fn who_joins_after_a_jump_of_the_brokers_clock_ends_no_registration_early_either() {
+    let mut world = World::new(2);
+    let message = world.register_request("dev", "lt=20");
+    world.datagram(A, device(1), &message);
+    world.kill(B);
+    world.broker_clock_jumps(40_000);
+    world.advance(1000);
+    world.start(B);
+    world.advance(4000);
+    world.events();
+    world.kill(A);
+    world.advance(35_000);
+    assert_eq!(world.events(), []);
+    world.advance(10_000);
+    let events = world.events();
+    assert!(
+        events.len() == 1 && events[0].1.ends_with(r#""reason":"expired"}"#),
+        "{events:?}"
+    );
+}
+
+#[test]
+fn after_all_members_were_gone_devices_have_as_long_again() {
+    let mut world = World::new(2);
+    let message = world.register_request("dev", "lt=20");
+    world.datagram(A, device(1), &message);
+    world.events();
+    for gone in [A, B] {
+        world.kill(gone);
+    }
+    world.advance(30_000);
+    for back in [A, B] {
+        world.start(back);
+    }
+    world.advance(34_000);
+    assert_eq!(world.events(), []);
+    world.advance(3000);
+    assert_eq!(world.events().len(), 1);
+}
+
+#[test]
+fn no_registration_ends_between_a_jump_of_the_clock_and_the_next_heartbeat() {
+    for n in 0..25 {
+        let mut world = World::new(1);
+        let message = world.register_request(&format!("dev-{n}"), "lt=2");
+        world.datagram(A, device(n), &message);
+        world.events();
+        // At all times between two heartbeats; it is shorter than the lease, so no script refuses.
+        world.advance(1310 + u64::from(n) * 10);
+        world.broker_clock_jumps(700);
+        // A new view is a reason to look at once.
+        world.add("B", Limits::default());
+        world.advance(300);
+        assert_eq!(world.events(), [], "{n}");
+        world.advance(8000);
+        assert_eq!(world.events().len(), 1, "{n}");
+    }
+}

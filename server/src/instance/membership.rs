@@ -250,6 +250,7 @@ impl Instance {
         }));
         self.outage_is_over();
         self.watch_clock(reply.integer(1));
+        self.suspend_expiry(reply.integer(7));
         self.outputs.push_back(Output::Subscribe(channels));
     }
 
@@ -271,6 +272,8 @@ impl Instance {
 
     fn renew(&mut self) {
         let leaving = self.leaving.is_some();
+        let told = self.untold;
+        let kept = told.map_or(Duration::ZERO, |until| until - self.now);
         let Inside(m) = &mut self.seat else { return };
         m.unready_told |= m.unready;
         let unready = if m.unready || leaving { "1" } else { "0" };
@@ -278,12 +281,13 @@ impl Instance {
             m.heard.to_string().into_bytes(),
             m.view.version.to_string().into_bytes(),
             unready.into(),
+            kept.as_millis().to_string().into_bytes(),
         ];
         let sent_at = self.now;
-        self.call_members(Script::Renew, Purpose::Renew { sent_at }, specific);
+        self.call_members(Script::Renew, Purpose::Renew { sent_at, told }, specific);
     }
 
-    pub(super) fn renewed(&mut self, sent_at: Time, reply: Reply) {
+    pub(super) fn renewed(&mut self, sent_at: Time, told: Option<Time>, reply: Reply) {
         let margin = self.config.lease_margin();
         let (now, lease) = (self.now, self.config.lease);
         let Some(m) = self.membership_mut() else { return };
@@ -310,6 +314,8 @@ impl Instance {
             .integer(4)
             .map(|ms| now + Duration::from_millis(ms.max(0) as u64 + 5));
         self.watch_clock(broker_now);
+        self.suspend_expiry(reply.integer(6));
+        self.untold.take_if(|until| Some(*until) == told);
         let Some(m) = self.membership_mut() else {
             return;
         };
@@ -323,30 +329,6 @@ impl Instance {
         }
         if first_confirmed {
             self.outputs.push_back(Output::Ready(member));
-        }
-    }
-
-    /// A jump of the broker's clock makes every registration look older than it is: for as long, none expires.
-    fn watch_clock(&mut self, broker_now: Option<i64>) {
-        const TOLERATED: Duration = Duration::from_millis(500);
-        let now = self.now;
-        let Some(broker_now) = broker_now else {
-            return;
-        };
-        let Some((broker_then, then)) = self.clocks.replace((broker_now, now)) else {
-            return;
-        };
-        let elapsed = i64::try_from((now - then).as_millis()).unwrap_or(i64::MAX);
-        let jump = (broker_now - broker_then).saturating_sub(elapsed);
-        let length = Duration::from_millis(jump.unsigned_abs());
-        if length > TOLERATED {
-            tracing::warn!(
-                jump_ms = jump,
-                "the broker's clock jumped: no registration expires for as long"
-            );
-            self.statistics.clock_jumps += 1;
-            self.expiry_from = self.expiry_from.max(now + length);
-            self.look_after_all();
         }
     }
 
@@ -473,7 +455,7 @@ impl Instance {
     }
 
     /// Looks at every partition soon: the broker's clock jumped, or somebody else may be the steward by now.
-    fn look_after_all(&mut self) {
+    pub(super) fn look_after_all(&mut self) {
         let now = self.now;
         let held = self.membership_mut().map(|m| m.held.iter_mut().flatten());
         for held in held.into_iter().flatten() {

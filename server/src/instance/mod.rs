@@ -6,7 +6,8 @@
 //! the end of the lease forgets everything that it heard and joins again.
 //!
 //! The rooms: [`membership`] (lease, view, partitions), [`device`] (the registration interface), [`steward`] (requests
-//! from back ends), [`holder`] (exchanges with devices), [`stray`] (answers that the balancer brought here by mistake).
+//! from back ends), [`holder`] (exchanges with devices), [`stray`] (answers that the balancer brought here by mistake),
+//! [`suspension`] (when lifetimes do not end).
 
 mod chore;
 mod config;
@@ -16,6 +17,7 @@ mod membership;
 mod ring;
 mod steward;
 mod stray;
+mod suspension;
 
 pub use config::{Config, Dialect, Limits};
 
@@ -108,7 +110,11 @@ pub enum Output {
 #[derive(Debug)]
 enum Purpose {
     Join,
-    Renew { sent_at: Time },
+    Renew {
+        sent_at: Time,
+        /// What it told the others of a jump of the clock.
+        told: Option<Time>,
+    },
     MarkDead,
     Leave,
     Take(Partition),
@@ -175,7 +181,10 @@ pub struct Instance {
     leaving: Option<Time>,
     leave_extensions: u32,
     outage_began: Option<Time>,
+    /// Before this no registration expires.
     expiry_from: Time,
+    /// The same, as long as the others have not been told of a jump of the clock that this instance noticed.
+    untold: Option<Time>,
     /// The broker's clock (ms) and the local one when they were last compared: a jump shows between two times.
     clocks: Option<(i64, Time)>,
     statistics: Statistics,
@@ -206,6 +215,7 @@ impl Instance {
             leave_extensions: 0,
             outage_began: None,
             expiry_from: Time::ZERO,
+            untold: None,
             clocks: None,
             statistics: Statistics::default(),
             outputs: VecDeque::new(),
@@ -475,7 +485,7 @@ impl Instance {
         }
         match pending.purpose {
             Purpose::Join => self.joined(reply),
-            Purpose::Renew { sent_at } => self.renewed(sent_at, reply),
+            Purpose::Renew { sent_at, told } => self.renewed(sent_at, told, reply),
             Purpose::MarkDead => tracing::debug!(status = reply.status(), "mark_dead"),
             Purpose::Leave => self.outputs.push_back(Output::Left),
             Purpose::Take(partition) => self.taken(partition, &reply),

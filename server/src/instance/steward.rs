@@ -257,11 +257,12 @@ impl Instance {
             return;
         }
         let now = self.now;
+        let reckoned = self.broker_time().to_string();
         let Some(held) = self.held_mut(partition) else {
             return;
         };
         held.expiry.begin(now);
-        let specific = vec![held.term.clone().into_bytes()];
+        let specific = vec![held.term.clone().into_bytes(), reckoned.into_bytes()];
         self.call(Script::Expire, partition, Purpose::Expire(partition), specific);
     }
 
@@ -289,14 +290,6 @@ impl Instance {
             && let Some(held) = self.held_mut(partition)
         {
             held.expiry.hurry(now + Duration::from_millis(ms));
-        }
-    }
-
-    /// After an outage of the broker, devices get as long again before their registrations end: they did try.
-    pub(super) fn outage_is_over(&mut self) {
-        if let Some(began) = self.outage_began.take() {
-            let grace = Duration::from_secs(5);
-            self.expiry_from = self.expiry_from.max(self.now + (self.now - began) + grace);
         }
     }
 }

@@ -105,8 +105,8 @@ impl Script {
     /// The Lua text, to be loaded with SCRIPT LOAD on every new connection.
     pub fn source(self) -> &'static str {
         match self {
-            Script::Join => source!(ends: "members", "join"),
-            Script::Renew => source!(ends: "members", "renew"),
+            Script::Join => source!(ends: "members", "suspension", "join"),
+            Script::Renew => source!(ends: "members", "suspension", "renew"),
             Script::MarkDead => source!(ends: "members", "mark_dead"),
             Script::Leave => source!(ends: "members", "leave"),
             Script::Take => source!(ends: "base", "take"),

@@ -1,6 +1,7 @@
 -- renew: a heartbeat to the member's own channel, and a longer lease for one that has read its last ones there.
 -- ARGV[5..]: the newest heartbeat it has read ('0': none since its subscription began), the view that it knows,
--- 1 if it does not want partitions (its subscription is new or it is about to leave).
+-- 1 if it does not want partitions (its subscription is new or it is about to leave), and for how long (ms) no
+-- registration is to expire as far as it knows by its own clock.
 local me, refusal = speaker()
 if not me then return {refusal, NOW} end
 local heard, known, unready = tonumber(ARGV[5]), ARGV[6], ARGV[7]
@@ -50,6 +51,7 @@ elseif not deaf then
     new_view()
   end
 end
-local view = call('HGET', KEYS[1], 'view')
-return {deaf and 'DEAF' or 'OK', NOW, string.format('%.0f', me.lease), call('HGET', KEYS[1], 'gen'),
-  earliest ~= 0 and earliest - NOW, view ~= known and view_text() or ''}
+local c = call('HMGET', KEYS[1], 'view', 'gen', 'renewed', 'keep')
+local keep = suspend_expiry(c[3], c[4], tonumber(ARGV[8]))
+return {deaf and 'DEAF' or 'OK', NOW, string.format('%.0f', me.lease), c[2], earliest ~= 0 and earliest - NOW,
+  c[1] ~= known and view_text() or '', keep}
