@@ -154,7 +154,9 @@ fn two_takeovers_go_on_with_the_same_exchange_and_after_its_lifetime_a_fresh_one
 fn message_ids_of_an_endpoint_go_on_through_their_end_and_through_de_registration() {
     let mut world = World::new(2);
     let mut id = world.register(A, "dev", device(1));
-    world.set_field("dev", "mi", "65534");
+    // It is ahead of the broker's clock, which it follows otherwise.
+    let ahead = (1_u64 << 39) + 65_534;
+    world.set_field("dev", "mi", &ahead.to_string());
     let mut mids = Vec::new();
     for n in 0..3 {
         world.read("dev", &format!("t{n}"));
@@ -171,6 +173,26 @@ fn message_ids_of_an_endpoint_go_on_through_their_end_and_through_de_registratio
         id = world.register(B, "dev", device(1));
     }
     assert_eq!(mids, [65535, 0, 1]);
+}
+
+#[test]
+fn a_broker_that_forgot_the_last_exchanges_gives_none_of_their_message_ids_again() {
+    let mut world = World::new(1);
+    world.register(A, "dev", device(1));
+    let mut mids = Vec::new();
+    for n in 0..4 {
+        world.read("dev", &format!("t{n}"));
+        let s = world.one_request();
+        mids.push(s.message.message_id.wrapping_sub(*mids.first().unwrap_or(&0)));
+        world.answer(s.node, &s, Code::CONTENT, "x");
+        if n == 1 {
+            // What the last two exchanges counted is lost.
+            world.set_field("dev", "mi", "0");
+        }
+        world.advance(100);
+    }
+    // They are as far from each other as 100 ms are from the next.
+    assert_eq!(mids[1..], [20, 40, 60]);
 }
 
 #[test]

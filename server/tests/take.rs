@@ -79,7 +79,7 @@ fn a_view_of_an_earlier_generation_keeps_nobody_from_taking() {
     assert_eq!(partition.take("B#1", "200", "1"), ok("2"));
     assert_eq!(
         partition.take("A#1", "100", "10"),
-        ("GENERATION".to_owned(), None)
+        ("GENERATION".to_owned(), Some("200".to_owned()))
     );
 }
 

@@ -11,7 +11,6 @@ use crate::partition::Partition;
 use crate::store::{Reply, Script};
 use lwm2m::coap::{Code, Message, RequestId, Response, option};
 use lwm2m::registration::{Register, RegistrationRequest, Update, root};
-use rand::Rng;
 use std::net::SocketAddr;
 
 /// What a device asked for, until the store has it.
@@ -120,7 +119,6 @@ impl Instance {
             json_string(&root).into_bytes(),
             register.version.as_str().into(),
             root.into_bytes(),
-            (self.rng.next_u32() as u16).to_string().into_bytes(),
         ]);
         self.uplink(Script::Register, partition, id, args);
     }

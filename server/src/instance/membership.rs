@@ -135,6 +135,7 @@ impl Instance {
             self.config.nonce.clone().into_bytes(),
             self.config.dialect.name().into(),
             PARTITIONS.to_string().into_bytes(),
+            self.generation.to_string().into_bytes(),
         ];
         self.call_members(Script::Join, Purpose::Join, specific);
     }
@@ -214,6 +215,7 @@ impl Instance {
         let Some((incarnation, tag_text, lease_until, generation, view)) = parsed else {
             return self.fatal("the store answered a join in a shape that this version does not know");
         };
+        self.note_generation(generation.parse().ok());
         let member = Member {
             id: self.config.id.clone(),
             incarnation,
@@ -252,6 +254,11 @@ impl Instance {
         self.watch_clock(reply.integer(1));
         self.suspend_expiry(reply.integer(7));
         self.outputs.push_back(Output::Subscribe(channels));
+    }
+
+    /// No later generation may be lower than any that was heard of.
+    pub(super) fn note_generation(&mut self, generation: Option<i64>) {
+        self.generation = self.generation.max(generation.unwrap_or(0));
     }
 
     pub(super) fn subscription_changed(&mut self, connected: bool) {

@@ -185,6 +185,8 @@ pub struct Instance {
     expiry_from: Time,
     /// The same, as long as the others have not been told of a jump of the clock that this instance noticed.
     untold: Option<Time>,
+    /// The highest generation of the broker's memory that was heard of.
+    generation: i64,
     /// The broker's clock (ms) and the local one when they were last compared: a jump shows between two times.
     clocks: Option<(i64, Time)>,
     statistics: Statistics,
@@ -216,6 +218,7 @@ impl Instance {
             outage_began: None,
             expiry_from: Time::ZERO,
             untold: None,
+            generation: 0,
             clocks: None,
             statistics: Statistics::default(),
             outputs: VecDeque::new(),
@@ -475,6 +478,7 @@ impl Instance {
             match reply.status() {
                 "LEASE" => return self.lease_refused(pending, &reply),
                 "GENERATION" => {
+                    self.note_generation(reply.integer(3));
                     return self.fall("the broker's memory is of another generation than this member");
                 }
                 _ => {}

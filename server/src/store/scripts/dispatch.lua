@@ -23,6 +23,13 @@ end
 -- EXCHANGE_LIFETIME (RFC 7252, 4.8.2): as long as a device may remember a message ID.
 local EXCHANGE_LIFETIME = 247000
 
+-- The message ID of an endpoint's next exchange, not yet modulo 65536. They count, but are never behind the broker's
+-- clock, at 5 ms each: so a broker that lost its last moments, and the count with them, does not give again what devices
+-- remember, and all of them last for longer than EXCHANGE_LIFETIME. Partitions are at different ones.
+local function next_message_id(last)
+  return math.max((last or 0) + 1, math.floor(NOW / 5) + tonumber(ARGV[7], 16) * 256)
+end
+
 -- What the holder of an exchange is told, the first time and again.
 local function exchange_text(t, e, state)
   return 'D\n' .. t.token .. '\n' .. t.mid .. '\n' .. e[1] .. '\n' .. e[2] .. '\n' .. e[3] .. '\n' .. e[4] .. '\n'
@@ -57,7 +64,7 @@ local function dispatch(name, t)
   end
   if not t.token then
     t.token = draw_token(tag, name)
-    local count = (e[7] or 0) + 1
+    local count = next_message_id(e[7])
     t.mid = count % 65536
     t.first = NOW
     call('HSET', key, 'mi', count, 'fl', slots .. t.token .. ',')

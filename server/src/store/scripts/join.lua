@@ -1,17 +1,23 @@
--- join: a new incarnation of an id. ARGV[5..]: nonce of the process, dialect, number of partitions, a generation
--- for a broker that has none. A living incarnation of another process is left alone.
-local nonce, dialect, partitions = ARGV[5], ARGV[6], ARGV[7]
+-- join: a new incarnation of an id. ARGV[5..]: nonce of the process, dialect, number of partitions, the highest
+-- generation that the process knows of (0: none). A living incarnation of another process is left alone.
+local nonce, dialect, partitions, known = ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8])
 local c = call('HMGET', KEYS[1], 'gen', 'partitions', 'dialect', 'renewed', 'keep')
 if c[2] and c[2] ~= partitions then return {'PARTITIONS', NOW, c[2]} end
 if c[3] and c[3] ~= dialect then return {'DIALECT', NOW, c[3]} end
 local member = BASE .. 'i:' .. ID
 local f = call('HMGET', member, 'inc', 'state', 'lease', 'nonce')
 if f[2] == 'a' and f[4] ~= nonce and tonumber(f[3]) >= NOW then
-  return {'HELD', NOW, tonumber(f[3]) - NOW, f[3]}
+  -- One granted before the broker's clock was set back: no lease is longer than a lease.
+  local lease = math.min(tonumber(f[3]), NOW + LEASE)
+  call('HSET', member, 'lease', lease)
+  return {'HELD', NOW, lease - NOW, string.format('%.0f', lease)}
 end
 if not f[1] and call('SCARD', BASE .. 's') >= 256 then return {'FULL', NOW} end
-if not c[1] then
-  call('HSET', KEYS[1], 'gen', string.format('%.0f', NOW), 'partitions', partitions, 'dialect', dialect)
+local generation = tonumber(c[1] or 0)
+if generation == 0 or generation < known then
+  -- A generation never falls, whatever the broker's clock: its scripts refuse those of earlier ones.
+  generation = math.max(NOW, known + 1)
+  call('HSET', KEYS[1], 'gen', string.format('%.0f', generation), 'partitions', partitions, 'dialect', dialect)
 end
 call('SADD', BASE .. 's', ID)
 local incarnation = call('HINCRBY', member, 'inc', 1)
@@ -20,4 +26,5 @@ call('HSET', member, 'tag', tag, 'state', 'a', 'lease', NOW + LEASE, 'since', NO
   'nonce', nonce)
 local keep = suspend_expiry(c[4], c[5], 0)
 new_view()
-return {'OK', NOW, incarnation, tag, string.format('%.0f', NOW + LEASE), call('HGET', KEYS[1], 'gen'), view_text(), keep}
+return {'OK', NOW, incarnation, tag, string.format('%.0f', NOW + LEASE), string.format('%.0f', generation),
+  view_text(), keep}

@@ -16,8 +16,10 @@ local function view_text()
   return text
 end
 
+-- Versions grow with the clock, so that a broker that lost the last ones does not count up to them again.
 local function new_view()
-  call('HINCRBY', KEYS[1], 'view', 1)
+  local version = math.max((call('HGET', KEYS[1], 'view') or 0) + 1, NOW)
+  call('HSET', KEYS[1], 'view', string.format('%.0f', version))
   call('PUBLISH', PREFIX .. 'lwm2m:members', view_text())
 end
 

@@ -1,6 +1,6 @@
 -- register (the instance that received it): stores a registration, replaces the one before.
 -- ARGV[11..]: endpoint, uplink, new registration id, address, port, regAddr, regPort, lifetime, sms, version (JSON),
--- binding (JSON), endpoint (JSON), objLink (JSON), addAttr (JSON), root (JSON), version, root, random message ID.
+-- binding (JSON), endpoint (JSON), objLink (JSON), addAttr (JSON), root (JSON), version, root.
 local endpoint, uplink, id = ARGV[11], ARGV[12], ARGV[13]
 local key = BASE .. 'e:' .. endpoint
 local e = load_endpoint(endpoint)
@@ -39,7 +39,7 @@ local new = {id = id, rd = NOW, a = ARGV[14], po = ARGV[15], ra = ARGV[16], rp =
   rt = ARGV[25], lu = NOW, rev = rev}
 call('HSET', key, 'id', id, 'rd', NOW, 'a', new.a, 'po', new.po, 'ra', new.ra, 'rp', new.rp, 'lt', new.lt,
   'ver', new.ver, 'bn', new.bn, 'epj', new.epj, 'ol', new.ol, 'at', new.at, 'rt', new.rt, 'vn', ARGV[26],
-  'rn', ARGV[27], 'lu', NOW, 'rev', rev, 'mi', e.mi or ARGV[28], 'dr', remember(served, uplink, id, 3))
+  'rn', ARGV[27], 'lu', NOW, 'rev', rev, 'mi', e.mi or 0, 'dr', remember(served, uplink, id, 3))
 if new.sms then call('HSET', key, 'sms', new.sms) end
 claim(key)
 call('HSET', BASE .. 'r', id, endpoint)

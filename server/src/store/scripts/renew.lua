@@ -5,6 +5,9 @@
 local me, refusal = speaker()
 if not me then return {refusal, NOW} end
 local heard, known, unready = tonumber(ARGV[5]), ARGV[6], ARGV[7]
+local c = call('HMGET', KEYS[1], 'view', 'gen', 'renewed', 'keep')
+-- The caller knows of changes that the broker has forgotten.
+if tonumber(known) > tonumber(c[1] or 0) then return {'UNKNOWN', NOW} end
 local member = BASE .. 'i:' .. ID
 call('PUBLISH', PREFIX .. 'lwm2m:i:' .. ID .. '#' .. ARGV[2], 'H\n' .. NOW)
 
@@ -51,7 +54,6 @@ elseif not deaf then
     new_view()
   end
 end
-local c = call('HMGET', KEYS[1], 'view', 'gen', 'renewed', 'keep')
 local keep = suspend_expiry(c[3], c[4], tonumber(ARGV[8]))
 return {deaf and 'DEAF' or 'OK', NOW, string.format('%.0f', me.lease), c[2], earliest ~= 0 and earliest - NOW,
-  c[1] ~= known and view_text() or '', keep}
+  call('HGET', KEYS[1], 'view') ~= known and view_text() or '', keep}
