@@ -31,6 +31,8 @@ pub enum Purpose {
     Steps = 11,
     /// The fault schedules that a search draws.
     Search = 12,
+    /// Whether clocks are among what a search lets go wrong.
+    SearchClocks = 13,
 }
 
 /// The generator of one part of a run.

@@ -45,6 +45,8 @@ const MAX_SPEAKERS: usize = 256;
 pub struct BackEndOptions {
     /// F of the contract: a request for which neither ack nor error was heard for so long is published again.
     pub repeat_after: Duration,
+    /// How much longer than its timeout a ticket is waited for.
+    pub patience: Duration,
     /// The timeout of probes.
     pub probe_timeout: Duration,
     /// Most tickets open at a time; requests beyond it are not made, and counted.
@@ -58,6 +60,7 @@ impl From<&Scenario> for BackEndOptions {
         let longest = scenario.load.iter().map(|load| load.timeout).max();
         BackEndOptions {
             repeat_after: scenario.failover_bound(),
+            patience: scenario.patience(),
             probe_timeout: longest.unwrap_or(DEFAULT_PROBE_TIMEOUT),
             max_open: MAX_OPEN,
             max_endpoints: scenario.devices.count as usize,
@@ -413,7 +416,7 @@ impl BackEnd {
             .get_mut(&serial)
             .expect("only open tickets are published");
         open.attempts += 1;
-        open.give_up = now + open.timeout + self.options.repeat_after;
+        open.give_up = now + open.timeout + self.options.patience;
         let wake = if open.acked {
             open.give_up
         } else {

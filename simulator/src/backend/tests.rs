@@ -9,6 +9,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 fn backend() -> BackEnd {
     let options = BackEndOptions {
         repeat_after: F,
+        patience: F,
         probe_timeout: TIMEOUT,
         max_open: 3,
         max_endpoints: 100,

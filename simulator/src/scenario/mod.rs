@@ -541,16 +541,9 @@ impl Scenario {
         self.cluster.lease.max(self.detection()) + FAILOVER_MARGIN
     }
 
-    /// How long the drain after `duration` may last until every ticket must have ended: the longest timeout and F.
-    /// A run ends as soon as no ticket is open.
-    pub fn drain_limit(&self) -> Duration {
-        let longest = self
-            .load
-            .iter()
-            .map(|load| load.timeout)
-            .max()
-            .unwrap_or_default();
-        longest + self.failover_bound() + self.set_back()
+    /// How much later than its timeout a ticket may end: F, and what the broker's clock is set back.
+    pub fn patience(&self) -> Duration {
+        self.failover_bound() + self.set_back()
     }
 
     /// By how much the deadlines that the broker keeps come later because its clock is set back, or runs slow.

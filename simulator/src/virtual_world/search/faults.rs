@@ -19,6 +19,8 @@ const FAULTS: u32 = 6;
 const OUTPUTS: u32 = 12;
 /// The first fault, in milliseconds after the start: earliest and latest.
 const FIRST_MS: (u64, u64) = (1200, 3000);
+/// What the lease of a member can bear is a twentieth; two clocks may drift apart.
+const DRIFTS: [f64; 4] = [-0.02, -0.005, 0.005, 0.02];
 /// An instance that is asked to stop has stopped after so long, unless devices keep it waiting.
 const STOP_MS: u64 = 1500;
 
@@ -84,6 +86,9 @@ impl Drawing {
                 "broker-stall" => self.stall_broker(),
                 "redis-kill" => self.kill_broker(),
                 "partition" => self.cut_off(),
+                "clock-jump" => self.set_clock(),
+                "suspension" => self.suspend(),
+                "clock-drift" => self.let_clock_drift(),
                 kind => self.hit_one(kind),
             }
             self.pause_between();
@@ -164,6 +169,52 @@ impl Drawing {
         self.fault("redis-kill", [("keeps", keeps.into())]);
         self.pause_between();
         self.fault("redis-restart", []);
+    }
+
+    /// The broker's clock is set, a little or by much.
+    fn set_clock(&mut self) {
+        let lease_ms = self.lease_ms;
+        let by = pick(
+            &mut self.random,
+            &[50, 400, lease_ms, 3 * lease_ms, 20_000, 60_000],
+        );
+        let sign = pick(&mut self.random, &["", "-"]);
+        let text = format!("{sign}{by}ms");
+        self.fault("clock-jump", [("by", text.into())]);
+    }
+
+    /// The machine of an instance sleeps, and nothing on it notices but the clock.
+    fn suspend(&mut self) {
+        let lease_ms = self.lease_ms;
+        let by = pick(
+            &mut self.random,
+            &[50, lease_ms / 2, lease_ms, 3 * lease_ms, 60_000],
+        );
+        let whom = self.any_instance();
+        self.fault(
+            "clock-jump",
+            [("instance", whom), ("by", millis(Duration::from_millis(by)))],
+        );
+    }
+
+    fn let_clock_drift(&mut self) {
+        let rate = Value::from(pick(&mut self.random, &DRIFTS));
+        if self.random.random_bool(0.5) {
+            self.fault("clock-drift", [("rate", rate)]);
+        } else {
+            let whom = self.any_instance();
+            self.fault("clock-drift", [("instance", whom), ("rate", rate)]);
+        }
+    }
+
+    /// Mostly one, sometimes all.
+    fn any_instance(&mut self) -> Value {
+        let one = i64::try_from(self.random.random_range(0..self.states.len())).unwrap_or(0);
+        let whom = pick(
+            &mut self.random,
+            &["busiest", "steward", "owner", "all", "", "", ""],
+        );
+        if whom.is_empty() { one.into() } else { whom.into() }
     }
 
     /// Nothing reaches an instance any more, and nothing comes from it, until it is healed.

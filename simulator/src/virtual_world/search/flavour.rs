@@ -23,17 +23,21 @@ const OF_BROKER: [&str; 5] = [
     "partition",
 ];
 
+/// Faults of clocks: the broker's, and those of the machines of instances.
+const OF_CLOCKS: [&str; 3] = ["clock-jump", "suspension", "clock-drift"];
+
 /// What a seed is about.
 pub struct Flavour {
-    /// Its kinds of faults; `broker-stall` is a `redis-slow` of the broker itself.
+    /// Its kinds of faults; `broker-stall` is a `redis-slow` of the broker itself, `suspension` a `clock-jump` of an
+    /// instance.
     pub kinds: Vec<&'static str>,
     /// Its devices and its network may have moods.
     moody: bool,
 }
 
 impl Flavour {
-    /// That of a seed.
-    pub fn draw(random: &mut ChaCha8Rng) -> Flavour {
+    /// That of a seed. What is drawn of clocks comes from `clocks`.
+    pub fn draw(random: &mut ChaCha8Rng, mut clocks: ChaCha8Rng) -> Flavour {
         let (devices, broker) = pick(
             random,
             &[
@@ -49,11 +53,14 @@ impl Flavour {
             (&OF_DEVICES, devices),
             (&OF_BROKER, broker),
         ];
-        let kinds = groups
+        let mut kinds: Vec<_> = groups
             .into_iter()
             .flat_map(|(kinds, has)| kinds.iter().copied().filter(move |_| has))
             .filter(|_| random.random_bool(0.5))
             .collect();
+        if clocks.random_bool(0.25) {
+            kinds.extend(OF_CLOCKS.into_iter().filter(|_| clocks.random_bool(0.5)));
+        }
         Flavour {
             kinds,
             moody: devices,

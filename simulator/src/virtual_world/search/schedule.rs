@@ -34,7 +34,7 @@ pub fn draw(base: &Scenario, seed: u64) -> Draft {
         .collect();
     let lease_ms = pick(&mut random, &leases);
     let instances = base.cluster.instances as usize;
-    let flavour = Flavour::draw(&mut random);
+    let flavour = Flavour::draw(&mut random, generator(seed, Purpose::SearchClocks));
     let mut drawing = Drawing::begin(random, instances, lease_ms);
     let own = Draft::of(base);
     if base.fault.is_empty() || drawing.random.random_bool(0.85) {
@@ -159,6 +159,8 @@ mod tests {
             "redis-restart",
             "partition",
             "heal",
+            "clock-jump",
+            "clock-drift",
         ] {
             assert!(all().any(|fault| fault.action.as_str() == action), "{action}");
         }
