@@ -8,7 +8,10 @@ use rustc_hash::FxHashMap;
 use super::Rules;
 use super::message::{Body, Message};
 use super::timeline::Timeline;
-use crate::history::{Entry, Event};
+use crate::history::{Entry, Event, REDIS};
+
+/// So long a refusal is remembered, by the broker's clock (rule 3).
+const REFUSAL_US: i64 = 10_000_000;
 
 /// The index of a ticket in the book.
 pub type TicketId = u32;
@@ -115,6 +118,22 @@ impl Ticket {
     /// True once nothing more is owed.
     pub fn ended(&self) -> bool {
         self.terminal.is_some()
+    }
+
+    /// A request that was refused so long ago is a new one when it is published again. True if it is open again.
+    fn forget_refusal(&mut self, timeline: &Timeline, at_us: u64) -> bool {
+        let refused = |it: &&Terminal| matches!(it.outcome, Outcome::Error { .. });
+        let Some(refusal) = self.terminal.as_ref().filter(refused) else {
+            return false;
+        };
+        let refused_at = refusal.mark.at_us;
+        if self.ack.is_some() || timeline.broker_time_between(refused_at, at_us) < REFUSAL_US {
+            return false;
+        }
+        self.terminal = None;
+        let since = self.last_published_us.filter(|at| *at > refused_at);
+        (self.first_published_us, self.arrived_by_us) = (since, since);
+        true
     }
 }
 
@@ -236,9 +255,23 @@ impl Book {
                 self.forgetful.insert(endpoint);
             }
             Event::Era { .. } => self.record_era(),
+            Event::Clock { of, .. } if of == REDIS => self.clock_touched(entry.at_us),
             _ => {}
         }
         self.index += 1;
+    }
+
+    /// What was published and is under way while the clock is set comes to a cluster that may have forgotten a refusal.
+    fn clock_touched(&mut self, at_us: u64) {
+        let under_way = at_us.saturating_sub(self.rules.bound_us);
+        for (id, ticket) in self.tickets.iter_mut().enumerate() {
+            let refused_at = ticket.terminal.as_ref().map(|terminal| terminal.mark.at_us);
+            let repeated =
+                ticket.last_published_us > refused_at && ticket.last_published_us >= Some(under_way);
+            if repeated && ticket.forget_refusal(&self.timeline, at_us) {
+                self.open.insert(id as TicketId);
+            }
+        }
     }
 
     fn intern(&mut self, ep: &str) -> EndpointId {
@@ -268,6 +301,9 @@ impl Book {
         };
         let era = self.timeline.era();
         let known = &mut self.tickets[id as usize];
+        if known.forget_refusal(&self.timeline, entry.at_us) {
+            self.open.insert(id);
+        }
         known.attempts += 1;
         known.era = era;
         if *published {

@@ -232,6 +232,13 @@ impl Timeline {
         spans.any(|span| span.from <= from && span.to >= to)
     }
 
+    /// How much later the broker's clock shows it to be at `to` than at `from`.
+    pub fn broker_time_between(&self, from: u64, to: u64) -> i64 {
+        let passed = i64::try_from(to.saturating_sub(from)).unwrap_or(i64::MAX);
+        let clock = self.clocks.get(REDIS);
+        passed.saturating_add(clock.map_or(0, |clock| clock.gained(from, to)))
+    }
+
     /// When a timeout is over that began between these: by the broker's clock, which decides, and by the run's.
     pub fn timeout_over(&self, first: u64, last: u64, timeout_us: u64) -> u64 {
         match self.clocks.get(REDIS) {

@@ -1,6 +1,7 @@
 //! What a correct cluster does under faults, and must not be accused of.
 
 use super::*;
+use crate::history::REDIS;
 
 #[test]
 fn a_read_that_is_acked_and_answered_is_lawful() {
@@ -35,6 +36,34 @@ fn a_refusal_needs_no_ack() {
             .read(100, "t1")
             .says(101, "t1", err, "A#1")
             .judged(),
+    );
+}
+
+/// A refusal, and after a jump of the broker's clock a request under the same name, as if it were the first.
+fn refused_and_asked_again(jump_s: i64) -> Judgement {
+    let err = r#""err":{"errorMessage":"no","code":"OVERLOADED"}"#;
+    let story = Story::begin().read(100, "t1").says(101, "t1", err, "A#1");
+    let story = story.request(5000, "t1", "read", "/3/0/0", 2).with(
+        5001,
+        Event::Clock {
+            of: REDIS.to_owned(),
+            ahead_us: jump_s * 1_000_000,
+            rate_ppm: 0,
+        },
+    );
+    story
+        .ack(5002, "t1", "A#1")
+        .executed(5003, "read", "/3/0/0", 7, Ok("Acme"))
+        .value(5004, "t1", "Acme", "A#1")
+        .judged()
+}
+
+#[test]
+fn a_refusal_may_be_forgotten_after_ten_seconds_of_the_brokers_clock_and_no_sooner() {
+    assert_lawful(&refused_and_asked_again(6));
+    assert_eq!(
+        refused_and_asked_again(4).counts.keys().collect::<Vec<_>>(),
+        [&Breach::DoubleTerminal, &Breach::TerminalBeforeAck]
     );
 }
 
