@@ -87,7 +87,12 @@ pub const CASES: &[Case] = &[
         IMPATIENT,
         &[],
         100,
-        &[Breach::NoAck, Breach::WrongValue, Breach::DoubleTerminal],
+        &[
+            Breach::NoAck,
+            Breach::WrongValue,
+            Breach::DoubleTerminal,
+            Breach::TerminalBeforeAck,
+        ],
     ),
     case(
         "unmarked-copies",
