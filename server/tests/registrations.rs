@@ -58,6 +58,61 @@ fn an_update_through_another_instance_moves_the_device_there() {
 }
 
 #[test]
+fn an_update_replaces_what_the_device_sent_and_keeps_the_rest() {
+    let mut world = World::new(1);
+    let mut message = world.register_request("dev", "lt=30");
+    message
+        .options
+        .push(option::URI_QUERY, "n=\u{fc},\"lt\":1".as_bytes());
+    world.datagram(A, device(1), &message);
+    let id = world.registration_id(A, device(1));
+    world.events();
+    let mut update = |queries: &[&str], links: &str| {
+        let mid = world.next_mid();
+        let mut message = request(Code::POST, mid, &format!("/rd/{id}"));
+        for query in queries {
+            message.options.push(option::URI_QUERY, query.as_bytes());
+        }
+        if !links.is_empty() {
+            message.options.push(option::CONTENT_FORMAT, &[40]);
+            message.payload = links.into();
+        }
+        world.datagram(A, device(1), &message);
+        assert_eq!(world.sent()[0].message.code, Code::CHANGED);
+        let events = world.events();
+        let (_, sent) = events[0].1.split_once(r#""port":10001"#).unwrap();
+        let (sent, rest) = sent.split_once(r#"},"regUpdated":"#).unwrap();
+        let (_, rest) = rest.split_once(r#""regPort":5001,"#).unwrap();
+        let (pieces, _) = rest.split_once(r#","lastUp":"#).unwrap();
+        (sent.to_owned(), pieces.to_owned())
+    };
+
+    let sent = r#""lt":1234,"sms":"+49","objLink":[{"url":"/r","at":{"rt":"oma.lwm2m"}},{"url":"/r/5/0","at":{}}],"addAttr":{"m":"2"}"#;
+    assert_eq!(
+        update(&["lt=1234", "sms=+49", "m=2"], r#"</r>;rt="oma.lwm2m",</r/5/0>"#),
+        (
+            format!(",{sent}"),
+            format!(
+                r#""lt":1234,"sms":"+49","ver":"1.1","bnd":"U","ep":"dev","regId":"{id}","objLink":[{{"url":"/r","at":{{"rt":"oma.lwm2m"}}}},{{"url":"/r/5/0","at":{{}}}}],"addAttr":{{"m":"2"}},"root":"/r/""#
+            )
+        )
+    );
+    let kept = format!(
+        r#""lt":1234,"sms":"+4","ver":"1.1","bnd":"UT","ep":"dev","regId":"{id}","objLink":[{{"url":"/r","at":{{"rt":"oma.lwm2m"}}}},{{"url":"/r/5/0","at":{{}}}}],"addAttr":{{"m":"2"}},"root":"/r/""#
+    );
+    assert_eq!(
+        update(&["b=UT", "sms=+4"], ""),
+        (r#","sms":"+4","bnd":"UT""#.to_owned(), kept.clone())
+    );
+    assert_eq!(update(&[], ""), (String::new(), kept));
+    // What a read goes to is below the new root.
+    world.read("dev", "t1");
+    let request = world.one_request().message;
+    let path: Vec<_> = request.options.all(option::URI_PATH).collect();
+    assert_eq!(path.concat(), *b"r301");
+}
+
+#[test]
 fn a_copy_of_a_register_gets_the_same_answer_from_whichever_instance_and_changes_nothing() {
     let mut world = World::new(2);
     let message = world.register_request("dev", "lt=600");

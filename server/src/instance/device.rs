@@ -10,6 +10,7 @@ use crate::northbound::registration::{add_attr, obj_link};
 use crate::partition::Partition;
 use crate::store::{Reply, Script};
 use lwm2m::coap::{Code, Message, RequestId, Response, option};
+use lwm2m::link::Link;
 use lwm2m::registration::{Register, RegistrationRequest, Update, root};
 use std::net::SocketAddr;
 
@@ -69,15 +70,16 @@ impl Instance {
         format!("{kind}{:x}@{}", id.message_id, id.peer).into_bytes()
     }
 
-    /// Source address, its port, and the address of this instance.
-    fn addresses(&self, id: &RequestId<SocketAddr>) -> [Vec<u8>; 4] {
-        let own = self.config.address;
-        [
-            id.peer.ip().to_string().into_bytes(),
-            id.peer.port().to_string().into_bytes(),
-            own.ip().to_string().into_bytes(),
-            own.port().to_string().into_bytes(),
-        ]
+    /// The members about the way to the device (its address, and that of this instance), then its address and port.
+    fn way(&self, id: &RequestId<SocketAddr>) -> [Vec<u8>; 3] {
+        let (peer, own) = (id.peer, self.config.address);
+        let (address, port) = (peer.ip().to_string(), peer.port().to_string());
+        let way = format!(
+            r#""address":"{address}","port":{port},"regAddr":"{}","regPort":{}"#,
+            own.ip(),
+            own.port()
+        );
+        [way.into_bytes(), address.into_bytes(), port.into_bytes()]
     }
 
     fn uplink(
@@ -102,24 +104,33 @@ impl Instance {
     fn register(&mut self, id: RequestId<SocketAddr>, register: &Register<'_>) {
         let partition = Partition::of(register.endpoint);
         let root = root_path(register.root());
-        let mut args = vec![
+        let registration = partition.registration_id(&mut self.rng);
+        let endpoint = json_string(register.endpoint);
+        let pieces = [
+            lifetime_piece(register.lifetime),
+            register.sms.map(sms_piece).unwrap_or_default(),
+            format!(r#""ver":{}"#, json_string(register.version.as_str())),
+            binding_piece(register.binding.as_str()),
+            format!(r#""ep":{endpoint},"regId":"{registration}""#),
+            links_piece(&register.links),
+            attributes_piece(&register.attributes),
+            root_piece(&root),
+        ];
+        let lengths: String = pieces.iter().map(|piece| format!("{},", piece.len())).collect();
+        let [way, address, port] = self.way(&id);
+        let args = vec![
             register.endpoint.as_bytes().to_vec(),
             Self::uplink_name('R', &id),
-            partition.registration_id(&mut self.rng).into_bytes(),
-        ];
-        args.extend(self.addresses(&id));
-        args.extend([
+            registration.into_bytes(),
+            way,
+            address,
+            port,
             register.lifetime.to_string().into_bytes(),
-            register.sms.map(json_string).unwrap_or_default().into_bytes(),
-            json_string(register.version.as_str()).into_bytes(),
-            json_string(register.binding.as_str()).into_bytes(),
-            json_string(register.endpoint).into_bytes(),
-            obj_link(&register.links).into_bytes(),
-            add_attr(&register.attributes).into_bytes(),
-            json_string(&root).into_bytes(),
+            joined(&pieces).into_bytes(),
+            lengths.into_bytes(),
             register.version.as_str().into(),
             root.into_bytes(),
-        ]);
+        ];
         self.uplink(Script::Register, partition, id, args);
     }
 
@@ -128,36 +139,35 @@ impl Instance {
             return self.respond(id, Response::of(Code::NOT_FOUND));
         };
         let root = update.links.as_deref().map(|links| root_path(root(links)));
+        let attributes = Some(update.attributes.as_slice()).filter(|attributes| !attributes.is_empty());
+        let pieces = [
+            (LIFETIME, update.lifetime.map(lifetime_piece)),
+            (SMS, update.sms.map(sms_piece)),
+            (
+                BINDING,
+                update.binding.map(|binding| binding_piece(binding.as_str())),
+            ),
+            (LINKS, update.links.as_deref().map(links_piece)),
+            (ATTRIBUTES, attributes.map(attributes_piece)),
+            (ROOT, root.as_deref().map(root_piece)),
+        ];
         let mut args = vec![
             update.registration_id.as_bytes().to_vec(),
             Self::uplink_name('U', &id),
         ];
-        args.extend(self.addresses(&id));
-        args.extend([
-            update
-                .lifetime
-                .map(|seconds| seconds.to_string())
-                .unwrap_or_default()
-                .into_bytes(),
-            update.sms.map(json_string).unwrap_or_default().into_bytes(),
-            update
-                .binding
-                .map(|binding| json_string(binding.as_str()))
-                .unwrap_or_default()
-                .into_bytes(),
-            update
-                .links
-                .as_deref()
-                .map(obj_link)
-                .unwrap_or_default()
-                .into_bytes(),
-            root.as_deref().map(json_string).unwrap_or_default().into_bytes(),
-            root.unwrap_or_default().into_bytes(),
-            match update.attributes.as_slice() {
-                [] => Vec::new(),
-                attributes => add_attr(attributes).into_bytes(),
-            },
-        ]);
+        args.extend(self.way(&id));
+        if pieces.iter().any(|(_, piece)| piece.is_some()) {
+            let lifetime = update.lifetime.map(|seconds| seconds.to_string());
+            args.push(lifetime.unwrap_or_default().into_bytes());
+            args.push(root.unwrap_or_default().into_bytes());
+            for (number, piece) in pieces {
+                args.extend(
+                    piece
+                        .into_iter()
+                        .flat_map(|piece| [number.into(), piece.into_bytes()]),
+                );
+            }
+        }
         self.uplink(Script::Update, partition, id, args);
     }
 
@@ -194,6 +204,48 @@ impl Instance {
         self.respond(id, response);
         self.orders(reply.into_rest(rest));
     }
+}
+
+/// The pieces of a registration's JSON that an Update can replace, by their place in it (`registration.lua`).
+const LIFETIME: &str = "1";
+const SMS: &str = "2";
+const BINDING: &str = "4";
+const LINKS: &str = "6";
+const ATTRIBUTES: &str = "7";
+const ROOT: &str = "8";
+
+fn lifetime_piece(seconds: u32) -> String {
+    format!(r#""lt":{seconds}"#)
+}
+
+fn sms_piece(number: &str) -> String {
+    format!(r#""sms":{}"#, json_string(number))
+}
+
+fn binding_piece(binding: &str) -> String {
+    format!(r#""bnd":{}"#, json_string(binding))
+}
+
+fn links_piece(links: &[Link<'_>]) -> String {
+    format!(r#""objLink":{}"#, obj_link(links))
+}
+
+fn attributes_piece(attributes: &[(&str, &str)]) -> String {
+    format!(r#""addAttr":{}"#, add_attr(attributes))
+}
+
+fn root_piece(root: &str) -> String {
+    format!(r#""root":{}"#, json_string(root))
+}
+
+/// The members of an object; a piece that is empty is none.
+fn joined(pieces: &[String]) -> String {
+    let present: Vec<&str> = pieces
+        .iter()
+        .map(String::as_str)
+        .filter(|piece| !piece.is_empty())
+        .collect();
+    present.join(",")
 }
 
 /// The path before the objects, with the slash at its end.

@@ -98,7 +98,7 @@ t = {"#,
         Mutant::QueueBackwards => vec![shared("call('LPOP', queue)", "call('RPOP', queue)")],
         Mutant::StaleExpiry => vec![within(
             Script::Update,
-            "begin_lifetime(endpoint, e.lt, ARGV[17] ~= '')",
+            "begin_lifetime(endpoint, lifetime, lifetime ~= f[9])",
             "",
         )],
         Mutant::SilentReplacement => vec![within(

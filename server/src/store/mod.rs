@@ -131,7 +131,7 @@ impl Script {
             ),
             Script::Update => source!(
                 begins: "base", "claim", "registration", "lifetime", "uplink";
-                on_demand "next_turn": "ticket", "dispatch";
+                on_demand "next_turn, replace_pieces": "ticket", "dispatch", "pieces";
                 "update"
             ),
             Script::Deregister => source!(

@@ -1,6 +1,6 @@
 -- register (the instance that received it): stores a registration, replaces the one before.
--- ARGV[11..]: endpoint, uplink, new registration id, address, port, regAddr, regPort, lifetime, sms, version (JSON),
--- binding (JSON), endpoint (JSON), objLink (JSON), addAttr (JSON), root (JSON), version, root.
+-- ARGV[11..]: endpoint, uplink, new registration id, the way (JSON), address, port, lifetime, the other members (JSON),
+-- the lengths of their pieces, version, root.
 local endpoint, uplink, id = ARGV[11], ARGV[12], ARGV[13]
 local key = BASE .. 'e:' .. endpoint
 local e = load_endpoint(endpoint)
@@ -33,17 +33,14 @@ elseif e.rev then
   -- There is a tombstone.
   call('PERSIST', key)
 end
-if e.sms or e.du then call('HDEL', key, 'sms', 'du') end
-local new = {id = id, rd = NOW, a = ARGV[14], po = ARGV[15], ra = ARGV[16], rp = ARGV[17], lt = ARGV[18],
-  sms = ARGV[19] ~= '' and ARGV[19], ver = ARGV[20], bn = ARGV[21], epj = ARGV[22], ol = ARGV[23], at = ARGV[24],
-  rt = ARGV[25], lu = NOW, rev = rev}
-call('HSET', key, 'id', id, 'rd', NOW, 'a', new.a, 'po', new.po, 'ra', new.ra, 'rp', new.rp, 'lt', new.lt,
-  'ver', new.ver, 'bn', new.bn, 'epj', new.epj, 'ol', new.ol, 'at', new.at, 'rt', new.rt, 'vn', ARGV[26],
-  'rn', ARGV[27], 'lu', NOW, 'rev', rev, 'mi', e.mi or 0, 'dr', remember(served, uplink, id, 3))
-if new.sms then call('HSET', key, 'sms', new.sms) end
+if e.rev then call('HDEL', key, 'du') end
+local new = {id = id, rd = NOW, wy = ARGV[14], js = ARGV[18], lu = NOW, rev = rev}
+call('HSET', key, 'id', id, 'rd', NOW, 'wy', new.wy, 'a', ARGV[15], 'po', ARGV[16], 'lt', ARGV[17], 'js', new.js,
+  'jl', ARGV[19], 'vn', ARGV[20], 'rn', ARGV[21], 'lu', NOW, 'rev', rev, 'mi', e.mi or 0,
+  'dr', remember(served, uplink, id, 3))
 claim(key)
 call('HSET', BASE .. 'r', id, endpoint)
-begin_lifetime(endpoint, new.lt, true)
+begin_lifetime(endpoint, ARGV[17], true)
 announce('LESHAN_REG_NEW', registration_json(new))
 if old then
   for token in string.gmatch(call('HGET', key, 'fl') or '', '(%x+),') do
