@@ -86,8 +86,8 @@ local replayed = ARGV[19] == '1'"#,
             within(
                 Script::Accept,
                 r#"say(channel, head, ',"ack":true')
-t = {"#,
-                "t = {",
+local t = {"#,
+                "local t = {",
             ),
         ],
         Mutant::DroppedDeadline => vec![within(
@@ -148,7 +148,7 @@ t = {"#,
         Mutant::SlotKept => vec![shared("free_slot(BASE .. 'e:' .. endpoint, t.token)", "")],
         Mutant::NoTurns => vec![within(
             Script::Accept,
-            "if waiting == 0 and #(e[2] or '') < 17 * tonumber(ARGV[10]) then",
+            "if waiting == 0 and #(e[8] or '') < 17 * tonumber(ARGV[10]) then",
             "if true then",
         )],
         Mutant::SentDenied => vec![shared(
@@ -157,12 +157,8 @@ t = {"#,
         )],
         Mutant::OpenTicketForgotten => vec![within(
             Script::Accept,
-            "local t = load_ticket(name)
-if t then
-  if not",
-            "local t = nil
-if t then
-  if not",
+            "if call('EXISTS', BASE .. 't:' .. name) == 1 then",
+            "if false then",
         )],
         Mutant::NewbornSteward => vec![within(
             Script::Renew,

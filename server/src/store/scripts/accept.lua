@@ -9,8 +9,8 @@ if outcome then
   if not replayed then say(channel, head, outcome .. ',"again":true') end
   return answer('KNOWN')
 end
-local t = load_ticket(name)
-if t then
+if call('EXISTS', BASE .. 't:' .. name) == 1 then
+  local t = load_ticket(name)
   if not replayed then say(channel, head, ',"ack":true,"again":true') end
   -- The caller may ask because it lost the reply in which it was told to send: it is told again.
   if t.state ~= 'q' and t.holder == ME then tell_again(name, t) end
@@ -27,8 +27,8 @@ end
 step()
 if class == 'x' then return refuse(ARGV[16]) end
 local key = BASE .. 'e:' .. endpoint
-local e = call('HMGET', key, 'id', 'fl')
-if not e[1] then return refuse(ARGV[22]) end
+local e = load_target(key)
+if not e[9] then return refuse(ARGV[22]) end
 local waiting = call('LLEN', BASE .. 'q:' .. endpoint)
 if waiting >= tonumber(ARGV[20]) then
   return refuse(',"err":{"errorMessage":"' .. waiting .. ' requests already wait for this device, which is the limit; ask again later","code":"OVERLOADED"}')
@@ -38,14 +38,14 @@ if open >= tonumber(ARGV[21]) then
   return refuse(',"err":{"errorMessage":"' .. open .. ' requests are open in this partition, which is the limit; ask again later","code":"OVERLOADED"}')
 end
 say(channel, head, ',"ack":true')
-t = {state = 'q', head = head, channel = channel, request = ARGV[16], class = class,
+local t = {state = 'q', head = head, channel = channel, request = ARGV[16], class = class,
   deadline = NOW + tonumber(ARGV[18]), first = 0}
-call('HSET', BASE .. 't:' .. name, 'st', 'q', 'hd', head, 'rt', channel, 'rq', t.request, 'cl', class,
-  'dl', t.deadline)
 call('ZADD', BASE .. 'd', t.deadline, name)
-if waiting == 0 and #(e[2] or '') < 17 * tonumber(ARGV[10]) then
-  dispatch(name, t)
+if waiting == 0 and #(e[8] or '') < 17 * tonumber(ARGV[10]) then
+  dispatch(name, t, e, 'hd', head, 'rt', channel, 'rq', t.request, 'cl', class, 'dl', t.deadline)
 else
+  call('HSET', BASE .. 't:' .. name, 'st', 'q', 'hd', head, 'rt', channel, 'rq', t.request, 'cl', class,
+    'dl', t.deadline)
   call('RPUSH', BASE .. 'q:' .. endpoint, name)
   next_turn(endpoint)
 end

@@ -44,13 +44,18 @@ local function tell_again(name, t)
   if t.holder == ME then reply[#reply + 1] = text else tell(t.holder, text) end
 end
 
+-- What a dispatch needs of the endpoint; the last is its registration's id.
+local function load_target(key)
+  return call('HMGET', key, 'a', 'po', 'vn', 'rn', 'ow', 'ot', 'mi', 'fl', 'id')
+end
+
 -- Hands an open ticket to the instance that is to send it: the owner, or the caller where the owner is dead or deaf.
 -- The same exchange (message ID, token) goes on while the device may remember it; after that a fresh one begins.
--- What the caller itself has to send is added to the reply.
-local function dispatch(name, t)
-  local endpoint = endpoint_of(name)
-  local key = BASE .. 'e:' .. endpoint
-  local e = call('HMGET', key, 'a', 'po', 'vn', 'rn', 'ow', 'ot', 'mi', 'fl')
+-- What the caller itself has to send is added to the reply. `e` is the target if the caller has loaded it; what follows
+-- are more fields of the ticket, not stored yet.
+local function dispatch(name, t, e, ...)
+  local key = BASE .. 'e:' .. endpoint_of(name)
+  e = e or load_target(key)
   local owner, tag, slots = e[5], e[6], e[8] or ''
   if owner ~= ME and dead(owner) then
     claim(key)
@@ -80,7 +85,8 @@ local function dispatch(name, t)
     reply[#reply + 1] = exchange_text(t, e, state)
   end
   t.state, t.holder = state, owner
-  call('HSET', BASE .. 't:' .. name, 'st', state, 'h', owner, 'rd', NOW, 'tk', t.token, 'mi', t.mid, 'f', t.first)
+  call('HSET', BASE .. 't:' .. name, 'st', state, 'h', owner, 'rd', NOW, 'tk', t.token, 'mi', t.mid, 'f', t.first,
+    ...)
 end
 
 -- Gives free slots to those who wait. Called after each end, each Update, each new ticket.

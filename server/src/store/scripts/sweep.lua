@@ -7,27 +7,31 @@ local function due(name, t)
   changed[#changed + 1] = endpoint_of(name)
 end
 
--- What is with an instance wants the very next of the looks that come twice a second; all else has its time.
-local function wait()
-  if call('HLEN', BASE .. 'o') > 0 then return 250 end
-  local first = call('ZRANGE', BASE .. 'd', 0, 0, 'WITHSCORES')[2]
-  local earliest = first and math.max(first - NOW, 0) or -1
-  for _, list in ipairs({'z', 'y'}) do
+-- Of a list of ended tickets, which is in the order of their ends, what is forgotten stands in front: takes it away.
+-- Returns in how many ms the next will be forgotten, -1 if there is none.
+local function forget(list)
+  for _ = 1, 512 do
     local name = call('LINDEX', BASE .. list, 0)
-    if name then
-      local over = call('LLEN', BASE .. list) > tonumber(ARGV[12])
-      local left = over and 0 or math.max(call('PTTL', BASE .. 'u:' .. name), 0) + 1
-      if earliest < 0 or left < earliest then earliest = left end
-    end
+    if not name then return -1 end
+    local left = call('PTTL', BASE .. 'u:' .. name)
+    local over = call('LLEN', BASE .. list) > tonumber(ARGV[12])
+    if not over and left ~= -2 then return math.max(left, 0) + 1 end
+    if reply[2] == 0 then step() end
+    call('LPOP', BASE .. list)
+    call('DEL', BASE .. 'u:' .. name)
   end
-  return earliest
+  return 0
 end
 
-local overdue = call('ZRANGEBYSCORE', BASE .. 'd', '-inf', NOW, 'LIMIT', 0, 64)
+local function first_deadline()
+  local first = call('ZRANGE', BASE .. 'd', 0, 0, 'WITHSCORES')[2]
+  return first and math.max(first - NOW, 0) or -1
+end
+
+local deadline, overdue = first_deadline(), {}
+if deadline == 0 then overdue = call('ZRANGEBYSCORE', BASE .. 'd', '-inf', NOW, 'LIMIT', 0, 64) end
 local held = call('HGETALL', BASE .. 'o')
-local ended = call('LLEN', BASE .. 'z') + call('LLEN', BASE .. 'y')
-if #overdue == 0 and #held == 0 and ended == 0 then return {'OK', 0, NOW, wait()} end
-step()
+if #overdue > 0 or #held > 0 then step() end
 for _, name in ipairs(overdue) do
   local t = load_ticket(name)
   if t then due(name, t) else call('ZREM', BASE .. 'd', name) end
@@ -50,16 +54,16 @@ for i = 1, #held, 2 do
   end
 end
 for _, endpoint in ipairs(changed) do next_turn(endpoint) end
--- Both lists of ended tickets (outcomes, refusals) are in the order of their ends: what is forgotten stands in front.
-for _, list in ipairs({'z', 'y'}) do
-  for _ = 1, 512 do
-    local name = call('LINDEX', BASE .. list, 0)
-    if not name then break end
-    local over = call('LLEN', BASE .. list) > tonumber(ARGV[12])
-    if not over and call('EXISTS', BASE .. 'u:' .. name) == 1 then break end
-    call('LPOP', BASE .. list)
-    call('DEL', BASE .. 'u:' .. name)
+local outcomes, refusals = forget('z'), forget('y')
+-- What is with an instance wants the very next of the looks that come twice a second; all else has its time.
+local wait = -1
+if reply[2] > 0 and call('HLEN', BASE .. 'o') > 0 then
+  wait = 250
+else
+  if reply[2] > 0 then deadline = first_deadline() end
+  for _, left in ipairs({deadline, outcomes, refusals}) do
+    if left >= 0 and (wait < 0 or left < wait) then wait = left end
   end
 end
-table.insert(reply, 4, wait())
-return answer('OK')
+table.insert(reply, 4, wait)
+return reply
