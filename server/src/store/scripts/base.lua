@@ -11,7 +11,7 @@ local NOW = clock[1] * 1000 + math.floor(clock[2] / 1000)
 if NOW > tonumber(ARGV[2]) then return {'LEASE', 0, NOW} end
 -- A generation younger than the caller's: the caller speaks for an era that is over.
 local generation = call('HGET', KEYS[1], 'gen')
-if generation and tonumber(generation) > tonumber(ARGV[3]) then return {'GENERATION', 0, NOW, generation} end
+if generation and generation ~= ARGV[3] and tonumber(generation) > tonumber(ARGV[3]) then return {'GENERATION', 0, NOW, generation} end
 
 local reply = {'OK', 0, NOW}
 

@@ -15,8 +15,8 @@ end
 local function load_ticket(name)
   local f = call('HMGET', BASE .. 't:' .. name, 'st', 'hd', 'rt', 'rq', 'cl', 'dl', 'h', 'tk', 'mi', 'f', 'rd')
   if not f[1] then return nil end
-  return {state = f[1], head = f[2], channel = f[3], request = f[4], class = f[5], deadline = tonumber(f[6]),
-    holder = f[7], token = f[8], mid = f[9], first = tonumber(f[10] or 0), told = tonumber(f[11] or 0)}
+  return {state = f[1], head = f[2], channel = f[3], request = f[4], class = f[5], deadline = f[6],
+    holder = f[7], token = f[8], mid = f[9], first = f[10] or 0, told = f[11] or 0}
 end
 
 -- The exchanges of an endpoint that hold a slot (NSTART), as a list of tokens of 16 characters with a comma each.

@@ -9,7 +9,7 @@ local function served_before(list, uplink)
 end
 
 local function remember(list, uplink, stored, keep)
-  local text = uplink .. '=' .. math.floor(NOW / 1000) .. '=' .. stored .. ';'
+  local text = uplink .. '=' .. clock[1] .. '=' .. stored .. ';'
   local position = 0
   list = list or ''
   for _ = 1, keep - 1 do
