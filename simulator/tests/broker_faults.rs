@@ -278,3 +278,79 @@ fn a_broker_that_forgets_the_last_moments_begins_an_era_in_which_the_contract_ho
     );
     assert!(run.report.tickets.responses > 150, "{:?}", run.report.tickets);
 }
+
+/// A replica that lacks the last 300 ms takes over; these stay with the old master for two seconds.
+fn fail_over(clients: &str) -> Run {
+    survives(&format!(
+        "[[fault]]\nat = \"4s\"\ndo = \"redis-failover\"\nlag = \"300ms\"\nold_master = \"2s\"\nclients = [{clients}]\n"
+    ))
+}
+
+impl Run {
+    /// When eras began, in milliseconds, and what the last one is about.
+    fn eras(&self) -> (Vec<u64>, &str) {
+        let eras = &self.report.eras;
+        let starts = eras.iter().map(|era| (era.start_s * 1000.0).round() as u64);
+        (starts.collect(), &eras[eras.len() - 1].reason)
+    }
+}
+
+#[test]
+fn where_a_replica_takes_over_all_at_once_the_cluster_goes_on_in_a_new_era() {
+    let run = fail_over("");
+    let (starts, reason) = run.eras();
+    assert_eq!(starts, [0, 4001]);
+    assert!(reason.starts_with("a replica without the last ") && reason.ends_with(" steps took over"));
+    assert_eq!(run.back_end_connections(), [true, false, true]);
+    let speakers = run.speakers();
+    for member in ["A#2", "B#2", "C#2"] {
+        assert!(speakers.contains(&member.to_owned()), "{speakers:?}");
+    }
+    assert_eq!(run.report.tickets.errors, 0);
+}
+
+#[test]
+fn instances_that_stay_with_the_old_master_are_replaced_and_come_back_as_others() {
+    let run = fail_over("\"A\"");
+    let (starts, reason) = run.eras();
+    assert_eq!(starts, [0, 4001]);
+    assert!(reason.ends_with("; the old master speaks on to A"), "{reason}");
+    let (gone, back) = (run.links("A")[0], run.links("A")[1]);
+    assert_eq!(gone, (false, 4000));
+    assert!((6100..6200).contains(&back.1), "{back:?}");
+    assert!((4100..4200).contains(&run.links("B")[1].1));
+    assert_eq!(run.report.tickets.errors, 0);
+}
+
+#[test]
+fn a_back_end_that_stays_with_the_old_master_is_heard_there_and_asks_again_in_the_end() {
+    let run = fail_over("\"A\", \"back-end\"");
+    let (starts, reason) = run.eras();
+    assert_eq!(starts, [0, 4001, 6001]);
+    assert_eq!(reason, "the old master is gone, with what it was told since");
+    let heard = |who: &str, from: u64, to: u64| {
+        let by = format!("\"by\":\"{who}#");
+        let said = |entry: &&Entry| {
+            (from..to).contains(&(entry.at_us / 1000))
+                && matches!(&entry.event, Event::Heard { message } if message.contains(&by))
+        };
+        run.entries.iter().filter(said).count()
+    };
+    // Until the others are dead there too, A accepts what is its own and then everything.
+    assert!(heard("A", 4001, 6000) > 20);
+    assert_eq!((heard("B", 4001, 6000), heard("C", 4001, 6000)), (0, 0));
+    assert!(heard("B", 6000, 10_000) > 20 && heard("C", 6000, 10_000) > 20);
+    assert!(run.report.tickets.repeats > 10, "{:?}", run.report.tickets);
+    assert_eq!(run.report.tickets.errors, 0);
+}
+
+#[test]
+fn a_failover_that_loses_nothing_is_no_new_era() {
+    let run = survives("[[fault]]\nat = \"4s\"\ndo = \"redis-failover\"\nlag = \"0s\"\n");
+    assert_eq!(run.eras().0, [0]);
+    assert_eq!(run.speakers(), ["A#1", "B#1", "C#1"]);
+    assert_eq!(
+        (run.report.tickets.errors, run.report.devices.reregistrations),
+        (0, 0)
+    );
+}

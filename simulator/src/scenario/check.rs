@@ -46,13 +46,19 @@ fn check_fault(fault: &Fault, harmed_before: bool, scenario: &Scenario, section:
     if let Target::Instance(index) = fault.target
         && index >= scenario.cluster.instances
     {
-        let message = format!(
-            "there is no instance {} (index {index}): cluster.instances = {}, so they are {}",
-            instance_id(index),
-            scenario.cluster.instances,
-            scenario.cluster.instance_ids().join(", ")
-        );
-        section.problems.add(section.place("instance"), message);
+        section
+            .problems
+            .add(section.place("instance"), no_such_instance(index, scenario));
+    }
+    if let FaultAction::RedisFailover {
+        clients: Some(clients),
+        ..
+    } = &fault.action
+        && let Some(missing) = clients.iter().filter_map(|it| it.instance).max()
+        && missing >= scenario.cluster.instances
+    {
+        let message = no_such_instance(missing, scenario);
+        section.problems.add(section.place("clients"), message);
     }
     if let FaultAction::Devices(DeviceFault {
         devices: DeviceChoice::These(devices),
@@ -70,6 +76,15 @@ fn check_fault(fault: &Fault, harmed_before: bool, scenario: &Scenario, section:
         let message = "no fault hits an instance before this one, so there is no last-faulted";
         section.problems.add(section.place("instance"), message);
     }
+}
+
+fn no_such_instance(index: u32, scenario: &Scenario) -> String {
+    format!(
+        "there is no instance {} (index {index}): cluster.instances = {}, so they are {}",
+        instance_id(index),
+        scenario.cluster.instances,
+        scenario.cluster.instance_ids().join(", ")
+    )
 }
 
 fn after_the_end(what: &str, at: Duration, scenario: &Scenario) -> String {

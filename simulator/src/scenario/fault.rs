@@ -16,6 +16,8 @@ const MAX_FORGOTTEN: Duration = Duration::from_secs(60);
 const MAX_JUMP: Duration = Duration::from_secs(60);
 /// Broken clocks drift by far less.
 const MAX_DRIFT: f64 = 0.1;
+/// The back end among instances.
+const BACK_END: &str = "back-end";
 /// An instance makes far fewer outputs in the time for which a fault waits for them.
 const MAX_OUTPUTS: i64 = 10_000;
 
@@ -38,6 +40,58 @@ impl Connections {
             Connections::Subscriber => listens,
             Connections::Both => true,
         }
+    }
+}
+
+/// One of `fault.clients`: who has not noticed that there is another master.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// An instance by its index; none: the back end.
+    pub instance: Option<u32>,
+    /// With which of its connections.
+    pub connections: Connections,
+}
+
+impl Client {
+    /// An instance with both connections.
+    pub fn instance(index: usize) -> Client {
+        Client {
+            instance: u32::try_from(index).ok(),
+            connections: Connections::Both,
+        }
+    }
+
+    /// Reads `A`, `B command`, `back-end subscriber`.
+    fn parse(text: &str) -> Option<Client> {
+        let (who, connections) = match text.split_once(' ') {
+            Some((who, "command")) => (who, Connections::Command),
+            Some((who, "subscriber")) => (who, Connections::Subscriber),
+            Some(_) => return None,
+            None => (text, Connections::Both),
+        };
+        let instance = match who {
+            BACK_END => None,
+            id => Some((0..MAX_INSTANCES as u32).find(|index| instance_id(*index) == id)?),
+        };
+        Some(Client {
+            instance,
+            connections,
+        })
+    }
+}
+
+/// As in the scenario file.
+impl std::fmt::Display for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.instance {
+            Some(index) => f.write_str(&instance_id(index))?,
+            None => f.write_str(BACK_END)?,
+        }
+        f.write_str(match self.connections {
+            Connections::Both => "",
+            Connections::Command => " command",
+            Connections::Subscriber => " subscriber",
+        })
     }
 }
 
@@ -165,6 +219,9 @@ fn check_keys_of_fault(section: &Section<'_>, action: &FaultAction) {
         ("half_open", name == "redis-cut", false),
         ("stall", name == "redis-slow", name == "redis-slow"),
         ("keeps", name == "redis-kill", name == "redis-kill"),
+        ("lag", name == "redis-failover", name == "redis-failover"),
+        ("old_master", name == "redis-failover", false),
+        ("clients", name == "redis-failover", false),
         ("output_buffer", name == "redis-slow", false),
     ];
     for (key, belongs, needed) in keys {
@@ -192,7 +249,7 @@ fn target(section: &Section<'_>, action: &FaultAction) -> Target {
             "owner" => Target::Owner,
             "last-faulted" => Target::LastFaulted,
             "all" => Target::All,
-            "back-end" if action.can_hit_back_end() => Target::BackEnd,
+            BACK_END if action.can_hit_back_end() => Target::BackEnd,
             id => match (0..MAX_INSTANCES as u32).find(|index| instance_id(*index) == id) {
                 Some(index) => Target::Instance(index),
                 None => {
@@ -235,6 +292,11 @@ fn broker_fault(name: &str, section: &Section<'_>) -> Option<FaultAction> {
             keeps: keeps(section),
         }),
         "redis-restart" => Some(FaultAction::RedisRestart),
+        "redis-failover" => Some(FaultAction::RedisFailover {
+            lag: lag(section),
+            old_master: section.duration("old_master", Duration::ZERO),
+            clients: clients(section),
+        }),
         "partition" => Some(FaultAction::Partition),
         "heal" => Some(FaultAction::Heal),
         "clock-jump" => Some(clock_jump(section)),
@@ -311,6 +373,31 @@ fn keeps(section: &Section<'_>) -> Keeps {
             last.map_or(Keeps::All, Keeps::AllBut)
         }
     }
+}
+
+fn lag(section: &Section<'_>) -> Duration {
+    let lag = section.duration("lag", Duration::ZERO);
+    if let (true, Some(node)) = (lag > MAX_FORGOTTEN, section.get("lag")) {
+        section.wrong(
+            "lag",
+            node,
+            "how far the replica is behind, at most 1m: \"200ms\"",
+        );
+    }
+    lag.min(MAX_FORGOTTEN)
+}
+
+/// Who stays with the old master, if that is said.
+fn clients(section: &Section<'_>) -> Option<Vec<Client>> {
+    let node = section.get("clients")?;
+    let names = section.texts("clients");
+    let clients: Option<Vec<Client>> = names.iter().map(|name| Client::parse(name)).collect();
+    if clients.is_none() {
+        let expected = "who stays with the old master: ids and back-end, each with both connections or with one of them, such \
+                        as [\"A\", \"B command\", \"back-end subscriber\"]";
+        section.wrong("clients", node, expected);
+    }
+    clients
 }
 
 fn output_buffer(section: &Section<'_>) -> Option<usize> {

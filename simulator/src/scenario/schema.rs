@@ -1,7 +1,11 @@
 //! The one table of everything a scenario file can say. The reader takes its known keys and names from here, and
 //! `simulator schema` renders it as JSON Schema.
 
+mod fault;
+
 use serde_json::{Map, Value as Json, json};
+
+pub use fault::{FAULT, fault_names};
 
 /// A key of a table.
 #[derive(Debug)]
@@ -365,154 +369,6 @@ pub const LOAD: &[Key] = &[
         "The share of requests that get the ticket of the one before them, with another endpoint.",
     ),
 ];
-
-/// `[[fault]]`
-pub const FAULT: &[Key] = &[
-    key("at", Kind::Duration, "\"15s\"", "When."),
-    key(
-        "do",
-        Kind::OneOf(Names {
-            now: &[
-                "kill",
-                "pause",
-                "resume",
-                "stop",
-                "restart",
-                "network",
-                "flow-reset",
-                "deregister",
-                "nat-rebind",
-                "reboot",
-                "sleep",
-                "redis-cut",
-                "redis-slow",
-                "partition",
-                "heal",
-                "redis-kill",
-                "redis-restart",
-                "clock-jump",
-                "clock-drift",
-            ],
-            later: &["redis-failover"],
-        }),
-        "\"kill\"",
-        "What.",
-    ),
-    key(
-        "instance",
-        Kind::Instance(&[
-            "busiest",
-            "random",
-            "steward",
-            "owner",
-            "last-faulted",
-            "all",
-            "back-end",
-        ]),
-        "\"busiest\"",
-        "To which: an id, an index, busiest, random, last-faulted, all, or the steward or owner of the endpoint with the \
-         most open tickets. For `redis-cut` and `redis-slow` also back-end.",
-    ),
-    key(
-        "outputs",
-        Kind::Integer,
-        "7",
-        "Virtual world: strikes between two outputs of the instance, after so many of them (else after 50 ms).",
-    ),
-    key(
-        "connection",
-        Kind::OneOf(Names {
-            now: &["command", "subscriber", "both"],
-            later: &[],
-        }),
-        "\"both\"",
-        "For `redis-cut` and `redis-slow`: which of the two connections to the broker.",
-    ),
-    key(
-        "half_open",
-        Kind::Duration,
-        "\"0s\"",
-        "For `redis-cut`: so much later the client notices.",
-    ),
-    key(
-        "stall",
-        Kind::Duration,
-        "\"2s\"",
-        "For `redis-slow`: so long nothing passes, then all of it; without instance and connection the broker itself stalls.",
-    ),
-    key(
-        "keeps",
-        Kind::Text,
-        "\"150ms\"",
-        "For `redis-kill`: all, nothing, or how much of the last it forgets.",
-    ),
-    key(
-        "output_buffer",
-        Kind::Integer,
-        "33554432",
-        "For `redis-slow`: bytes beyond which the broker drops a subscriber that does not read.",
-    ),
-    key(
-        "of",
-        Kind::OneOf(Names {
-            now: &["redis", "instance"],
-            later: &[],
-        }),
-        "\"redis\"",
-        "For `clock-jump` and `clock-drift`: whose clock; with `instance` it is that of instances.",
-    ),
-    key(
-        "by",
-        Kind::Text,
-        "\"-3s\"",
-        "For `clock-jump`: how far the clock goes on, or back; at most 1m. That of an instance goes on only.",
-    ),
-    key(
-        "rate",
-        Kind::Number,
-        "0.01",
-        "For `clock-drift`: what the clock gains from then on, as a share; -0.1 to 0.1, 0 ends it.",
-    ),
-    key(
-        "network",
-        Kind::Table(NETWORK),
-        "",
-        "For `do = \"network\"`: the impairment from then on.",
-    ),
-    key(
-        "share",
-        Kind::Share,
-        "0.1",
-        "For faults of devices: this share of those that are switched on, drawn by the seed; at least one.",
-    ),
-    key(
-        "devices",
-        Kind::Integers,
-        "[3, 17]",
-        "For faults of devices, instead of a share: these, by number.",
-    ),
-    key(
-        "off",
-        Kind::Duration,
-        "\"1s\"",
-        "For `do = \"reboot\"` and `\"deregister\"`: how long the devices stay away.",
-    ),
-    key(
-        "duration",
-        Kind::Duration,
-        "\"5s\"",
-        "For `do = \"sleep\"`: how long the devices hear and say nothing.",
-    ),
-];
-
-/// Every `fault.do` that can be used.
-pub fn fault_names() -> &'static [&'static str] {
-    let names = FAULT.iter().find_map(|key| match &key.kind {
-        Kind::OneOf(names) if key.name == "do" => Some(names.now),
-        _ => None,
-    });
-    names.unwrap_or_default()
-}
 
 /// The JSON Schema (2020-12) of the scenario file.
 pub fn json_schema() -> Json {

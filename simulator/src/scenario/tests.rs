@@ -2,6 +2,7 @@
 
 mod clocks;
 mod devices;
+mod failover;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -104,6 +105,13 @@ output_buffer = 65536
 at = "7s"
 do = "redis-kill"
 keeps = "150ms"
+
+[[fault]]
+at = "8s"
+do = "redis-failover"
+lag = "200ms"
+old_master = "2s"
+clients = ["A", "back-end"]
 "#;
 
 fn messages(text: &str) -> Vec<String> {
@@ -373,10 +381,6 @@ fn what_this_version_cannot_do_yet_is_an_error_and_not_ignored() {
         "`cluster.launch`",
     );
     later("[[load]]\nkind = \"observe\"\nrate = 1\n", "\"observe\"");
-    later(
-        "[[fault]]\nat = \"1s\"\ndo = \"redis-failover\"\ninstance = \"all\"\n",
-        "redis-failover",
-    );
 }
 
 #[test]

@@ -106,6 +106,10 @@ enum Due {
     OutOfPatience(LinkKind, ConnectionId),
     /// A stall is over; none: that of the broker itself.
     Release(Option<Connections>),
+    /// The old master is gone; what is to be said of the era that begins, if one does.
+    OldMasterEnds(Option<String>),
+    /// Nothing that was under way from an old master is heard any more: an era begins.
+    Era(String),
 }
 
 struct Slot {
@@ -148,7 +152,8 @@ impl Cluster {
         let forgotten = scenario.fault.iter().filter_map(|fault| match fault.action {
             FaultAction::RedisKill {
                 keeps: Keeps::AllBut(last),
-            } => Some(last),
+            }
+            | FaultAction::RedisFailover { lag: last, .. } => Some(last),
             _ => None,
         });
         if let Some(reach) = forgotten.max() {
@@ -245,6 +250,7 @@ impl Cluster {
             | FaultAction::Heal
             | FaultAction::RedisKill { .. }
             | FaultAction::RedisRestart
+            | FaultAction::RedisFailover { .. }
             | FaultAction::Network(_)
             | FaultAction::FlowReset
             | FaultAction::Devices(_) => {}
@@ -315,6 +321,11 @@ impl Cluster {
             }
             Due::Connect(kind) => self.connect_again(now, instance, kind),
             Due::Release(connections) => self.release(now, instance, connections),
+            Due::OldMasterEnds(era) => self.end_old_master(now, era),
+            Due::Era(reason) => {
+                self.broker.settle();
+                self.events.push_back(ClusterEvent::Era(reason));
+            }
             Due::OutOfPatience(kind, connection) => self.lose_patience(now, instance, kind, connection),
         }
         true

@@ -120,6 +120,8 @@ pub struct Connection {
     pub broker_gone: bool,
     /// It is broken in between: what is sent from now on goes nowhere.
     pub broken: bool,
+    /// At the other end is a master that was replaced.
+    pub at_old_master: bool,
     /// Bytes that the broker holds for a client to which nothing passes.
     pub held_bytes: usize,
 }
@@ -138,6 +140,7 @@ impl Connection {
             client_gone: false,
             broker_gone: false,
             broken: false,
+            at_old_master: false,
             held_bytes: 0,
         }
     }

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::{ClientId, Keyspace, Limits, Push, Snapshot};
+use broker::{Keyspace, Limits, Push, Snapshot};
 use lwm2m::time::Time;
 use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
@@ -17,6 +17,8 @@ use server::store::{Call, Reply, Script, Value};
 
 use super::clock::Clock;
 use super::connection::{Arrival, Connection, ConnectionId, Party, Request};
+use super::failover::OldMaster;
+use super::master::Master;
 use super::queue::EventQueue;
 use super::storage::Storage;
 use super::watch::{Watching, tell};
@@ -44,13 +46,15 @@ enum Direction {
 
 /// The broker and everything on its way to and from it.
 pub struct MessageBroker {
-    keyspace: Keyspace,
+    /// The one whose word counts.
+    pub(super) master: Master,
+    /// One that was replaced and speaks on.
+    pub(super) old: Option<OldMaster>,
     /// What scripts read.
     clock: Clock,
     planted: Planted,
     hashes: Vec<String>,
-    connections: BTreeMap<ConnectionId, Connection>,
-    subscribers: BTreeMap<ClientId, ConnectionId>,
+    pub(super) connections: BTreeMap<ConnectionId, Connection>,
     transit: EventQueue<(ConnectionId, Direction)>,
     arrivals: VecDeque<(ConnectionId, Arrival)>,
     next_connection: u64,
@@ -59,13 +63,11 @@ pub struct MessageBroker {
     /// How many faults keep the broker from executing anything.
     stalls: u32,
     /// It does not run; why what it knows when it does again is not what it knew, if so.
-    down: Option<Option<String>>,
+    pub(super) down: Option<Option<String>>,
     /// The recent past, if a fault will ask for it.
-    storage: Option<Storage>,
+    pub(super) storage: Option<Storage>,
     /// What it holds at most for a subscriber to which nothing passes.
     output_buffer: usize,
-    /// Who asks for what no client of the cluster asks for.
-    observer: ClientId,
     expire_at: Time,
     watching: Watching,
     random: ChaCha8Rng,
@@ -75,15 +77,13 @@ impl MessageBroker {
     /// An empty broker without clients. `random` decides delays and where a broken connection is cut; `planted` is the
     /// bug that the scripts of its clients have.
     pub fn new(random: ChaCha8Rng, planted: Planted) -> Self {
-        let mut keyspace = Keyspace::new(Limits::default());
         MessageBroker {
-            observer: keyspace.connect(),
-            keyspace,
+            master: Master::empty(),
+            old: None,
             clock: Clock::right(),
             planted,
             hashes: Vec::new(),
             connections: BTreeMap::new(),
-            subscribers: BTreeMap::new(),
             transit: EventQueue::new(),
             arrivals: VecDeque::new(),
             next_connection: 1,
@@ -102,7 +102,10 @@ impl MessageBroker {
     pub fn connect(&mut self, now: Time, party: Party, channels: Vec<String>) -> ConnectionId {
         let id = ConnectionId(self.next_connection);
         self.next_connection += 1;
-        self.connections.insert(id, Connection::new(now, party, channels));
+        let mut connection = Connection::new(now, party, channels);
+        let client = (party, connection.subscribes());
+        connection.at_old_master = self.old.as_ref().is_some_and(|old| old.clients.contains(&client));
+        self.connections.insert(id, connection);
         self.send(now, id, Request::Open);
         id
     }
@@ -139,16 +142,19 @@ impl MessageBroker {
         };
         let ids = self.connections.iter().filter(|(_, it)| hit(it));
         let ids: Vec<ConnectionId> = ids.map(|(&id, _)| id).collect();
-        for &id in &ids {
-            let span = u64::try_from(half_open.as_micros()).unwrap_or(u64::MAX);
-            let noticed = Duration::from_micros(self.random.random_range(0..=span));
-            self.send(now + noticed, id, Request::Close);
-            self.send_back(now + half_open, id, Arrival::Lost);
-            if let Some(connection) = self.connections.get_mut(&id) {
-                connection.broken = true;
-            }
-        }
+        ids.iter().for_each(|&id| self.break_off(now, id, half_open));
         !ids.is_empty()
+    }
+
+    /// Breaks one connection, as [`Self::cut`] does.
+    pub(super) fn break_off(&mut self, now: Time, id: ConnectionId, half_open: Duration) {
+        let span = u64::try_from(half_open.as_micros()).unwrap_or(u64::MAX);
+        let noticed = Duration::from_micros(self.random.random_range(0..=span));
+        self.send(now + noticed, id, Request::Close);
+        self.send_back(now + half_open, id, Arrival::Lost);
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.broken = true;
+        }
     }
 
     /// From now on nothing passes between a party and the broker, in neither direction, until [`Self::release`].
@@ -189,17 +195,18 @@ impl MessageBroker {
 
     /// From now on writes down what is needed to forget the last `reach` of what happened.
     pub fn remember(&mut self, now: Time, reach: Duration) {
-        self.storage = Some(Storage::new(now, &mut self.keyspace, reach));
+        self.storage = Some(Storage::new(now, &mut self.master.keyspace, reach));
     }
 
-    /// The broker dies. Of what it had sent, a part that is drawn for each connection arrives.
+    /// The broker dies. Of what it had sent, a part that is drawn for each connection arrives. An old master does not.
     pub fn kill(&mut self, now: Time, keeps: Keeps) -> Result<(), String> {
         if self.down.is_some() {
             return Err("the broker does not run".to_owned());
         }
         let (data, forgets) = self.what_stays(now, keeps);
         self.down = Some(forgets);
-        let ids: Vec<ConnectionId> = self.connections.keys().copied().collect();
+        let ids = self.connections.iter().filter(|(_, it)| !it.at_old_master);
+        let ids: Vec<ConnectionId> = ids.map(|(&id, _)| id).collect();
         for id in ids {
             self.send_back(now, id, Arrival::Lost);
             if let Some(connection) = self.connections.get_mut(&id) {
@@ -208,11 +215,9 @@ impl MessageBroker {
             }
             self.forget(id);
         }
-        self.keyspace = Keyspace::new(Limits::default());
-        self.keyspace.restore(data);
-        self.observer = self.keyspace.connect();
+        self.master = Master::knowing(data);
         if let Some(storage) = &self.storage {
-            self.storage = Some(Storage::new(now, &mut self.keyspace, storage.reach()));
+            self.storage = Some(Storage::new(now, &mut self.master.keyspace, storage.reach()));
         }
         Ok(())
     }
@@ -229,7 +234,7 @@ impl MessageBroker {
                 let empty = Keyspace::new(Limits::default()).snapshot();
                 (empty, Some("the broker restarted empty".to_owned()))
             }
-            _ => (self.keyspace.snapshot(), None),
+            _ => (self.master.keyspace.snapshot(), None),
         }
     }
 
@@ -237,7 +242,8 @@ impl MessageBroker {
     pub fn restart(&mut self) -> Result<Option<String>, String> {
         let forgets = self.down.take().ok_or("the broker runs already")?;
         // What it sent before it died has arrived by now, or never will.
-        let broken = self.connections.values_mut().filter(|it| it.broken);
+        let connections = self.connections.values_mut();
+        let broken = connections.filter(|it| it.broken && !it.at_old_master);
         broken.for_each(|it| it.down.cut_all());
         Ok(forgets)
     }
@@ -247,9 +253,10 @@ impl MessageBroker {
         &mut self.clock
     }
 
-    /// True if what a client sends on this connection reaches the broker, and is executed there.
+    /// True if what a client sends on this connection reaches the broker, and is executed by the master whose word counts.
     pub fn is_sound(&self, id: ConnectionId) -> bool {
-        let stands = |it: &Connection| !it.broken && !it.client_gone && !self.is_held(it);
+        let stands =
+            |it: &Connection| !it.broken && !it.client_gone && !it.at_old_master && !self.is_held(it);
         self.stalls == 0 && self.down.is_none() && self.connections.get(&id).is_some_and(stands)
     }
 
@@ -288,11 +295,8 @@ impl MessageBroker {
 
     /// A field of a hash as it is now, for who looks at the cluster from outside.
     pub fn look_up(&mut self, now: Time, key: &str, field: &str) -> Option<String> {
-        let words = [b"HGET".as_slice(), key.as_bytes(), field.as_bytes()];
-        match self.keyspace.execute(self.unix_us(now), self.observer, &words) {
-            broker::Reply::Bulk(text) => Some(String::from_utf8_lossy(&text).into_owned()),
-            _ => None,
-        }
+        let unix_us = self.unix_us(now);
+        self.master.look_up(unix_us, key, field)
     }
 
     /// When the next thing arrives somewhere.
@@ -308,7 +312,10 @@ impl MessageBroker {
         if at >= self.expire_at {
             self.expire_at = at + EXPIRE_INTERVAL;
             let unix_us = self.unix_us(at);
-            self.keyspace.expire_due(unix_us, EXPIRE_BATCH);
+            let old = self.old.as_mut().map(|old| &mut old.master);
+            for master in [&mut self.master].into_iter().chain(old) {
+                master.keyspace.expire_due(unix_us, EXPIRE_BATCH);
+            }
         }
         let Some(connection) = self.connections.get_mut(&id) else {
             return true;
@@ -349,7 +356,7 @@ impl MessageBroker {
         Duration::from_micros(self.random.random_range(ONE_WAY_US.0..=ONE_WAY_US.1))
     }
 
-    fn send(&mut self, now: Time, id: ConnectionId, request: Request) {
+    pub(super) fn send(&mut self, now: Time, id: ConnectionId, request: Request) {
         let due = now + self.delay();
         if let Some(connection) = self.connections.get_mut(&id).filter(|it| !it.broken) {
             let due = connection.up.push(due, request);
@@ -357,7 +364,7 @@ impl MessageBroker {
         }
     }
 
-    fn send_back(&mut self, now: Time, id: ConnectionId, arrival: Arrival) {
+    pub(super) fn send_back(&mut self, now: Time, id: ConnectionId, arrival: Arrival) {
         let due = now + self.delay();
         let listens = |it: &&mut Connection| !it.client_gone && !it.broken;
         let Some(connection) = self.connections.get_mut(&id).filter(listens) else {
@@ -387,7 +394,7 @@ impl MessageBroker {
         match request {
             Request::Close => self.forget(id),
             lost if connection.is_lost_upwards(&mut self.random) => drop(lost),
-            Request::Open if self.down.is_some() => self.refuse(now, id),
+            Request::Open if self.down.is_some() && !connection.at_old_master => self.refuse(now, id),
             Request::Open => self.open(now, id),
             Request::Subscribe(index) => self.subscribe(now, id, index),
             Request::Call(call) => self.execute(now, id, &call),
@@ -398,14 +405,16 @@ impl MessageBroker {
     }
 
     /// The broker notices that a client is gone.
-    fn forget(&mut self, id: ConnectionId) {
+    pub(super) fn forget(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(&id) else {
             return;
         };
         connection.broker_gone = true;
-        if let Some(client) = connection.client.take() {
-            self.subscribers.remove(&client);
-            self.keyspace.disconnect(client);
+        let at_old = connection.at_old_master;
+        if let Some(client) = connection.client.take()
+            && let Some(master) = self.master_of(at_old)
+        {
+            master.forget(client);
         }
         self.bury(id);
     }
@@ -422,13 +431,15 @@ impl MessageBroker {
     }
 
     fn open(&mut self, now: Time, id: ConnectionId) {
-        let client = self.keyspace.connect();
-        let Some(connection) = self.connections.get_mut(&id) else {
+        let Some(connection) = self.connections.get(&id) else {
             return;
         };
-        connection.client = Some(client);
-        if connection.subscribes() {
-            self.subscribers.insert(client, id);
+        let (listens, at_old) = (connection.subscribes(), connection.at_old_master);
+        let client = self.master_of(at_old).map(|master| master.accept(id, listens));
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.client = client;
+        }
+        if listens {
             self.send(now, id, Request::Subscribe(0));
         } else {
             self.load_scripts(now, id);
@@ -486,12 +497,12 @@ impl MessageBroker {
             Some(reply) => Reply::new(value(reply)).ok_or_else(|| "a reply without a status".to_owned()),
         };
         tell(&self.watching, |watch| watch.answered(now, call, &reply));
-        self.look_at_journal(now, &call.key);
+        self.look_at_journal(now, id, &call.key);
         self.send_back(now, id, Arrival::Reply(call.id, reply));
     }
 
     /// How a watched ticket stands after a script of its partition.
-    fn look_at_journal(&mut self, now: Time, partition_key: &str) {
+    fn look_at_journal(&mut self, now: Time, id: ConnectionId, partition_key: &str) {
         let Some(watch) = self.watching.clone() else {
             return;
         };
@@ -500,16 +511,26 @@ impl MessageBroker {
             .trace
             .as_ref()
             .and_then(|trace| trace.journal_key(partition_key));
-        if let Some(key) = key {
-            let [state, holder, token] = ["st", "h", "tk"].map(|field| self.look_up(now, &key, field));
+        let at_old = self.connections.get(&id).is_some_and(|it| it.at_old_master);
+        let unix_us = self.unix_us(now);
+        if let (Some(key), Some(master)) = (key, self.master_of(at_old)) {
+            let [state, holder, token] = ["st", "h", "tk"].map(|field| master.look_up(unix_us, &key, field));
             watch
                 .borrow_mut()
                 .trace(|trace| trace.journal(now, state, holder, token));
         }
     }
 
+    /// The master at the other end of a connection.
+    fn master_of(&mut self, at_old: bool) -> Option<&mut Master> {
+        match at_old {
+            true => self.old.as_mut().map(|old| &mut old.master),
+            false => Some(&mut self.master),
+        }
+    }
+
     /// What was published, once however many hear it.
-    fn show(&self, now: Time, pushes: &[(ClientId, Push)]) {
+    fn show(&self, now: Time, pushes: &[(Option<ConnectionId>, Push)]) {
         let Some(watch) = &self.watching else { return };
         let mut before = None;
         for (channel, payload) in pushes.iter().filter_map(|(_, push)| message(push)) {
@@ -520,15 +541,21 @@ impl MessageBroker {
     }
 
     fn command(&mut self, now: Time, id: ConnectionId, words: &[&[u8]]) -> Option<broker::Reply> {
-        let client = self.connections.get(&id)?.client?;
-        let reply = self.keyspace.execute(self.unix_us(now), client, words);
-        if let Some(storage) = &mut self.storage {
-            storage.note(now, &mut self.keyspace);
+        let connection = self.connections.get(&id)?;
+        let (client, at_old) = (connection.client?, connection.at_old_master);
+        let unix_us = self.unix_us(now);
+        let master = self.master_of(at_old)?;
+        let reply = master.execute(unix_us, client, words);
+        let messages = master.take_messages();
+        match &mut self.storage {
+            Some(storage) if !at_old => storage.note(now, &mut self.master.keyspace),
+            // What an old master writes down nobody reads.
+            Some(_) => drop(self.master_of(true)?.keyspace.take_journal()),
+            None => {}
         }
-        let pushes = self.keyspace.take_pushes();
-        self.show(now, &pushes);
-        for (client, push) in pushes {
-            if let Some(&subscriber) = self.subscribers.get(&client) {
+        self.show(now, &messages);
+        for (subscriber, push) in messages {
+            if let Some(subscriber) = subscriber {
                 self.send_back(now, subscriber, Arrival::Message(push));
             }
         }

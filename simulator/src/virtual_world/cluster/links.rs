@@ -8,12 +8,15 @@ use std::time::Duration;
 use lwm2m::time::Time;
 
 use super::{BACK_END, Cluster, ClusterEvent, Due};
-use crate::scenario::{Connections, FaultAction};
+use crate::scenario::{Client, Connections, FaultAction};
 use crate::virtual_world::connection::{Arrival, ConnectionId, Party};
+use crate::virtual_world::failover::Staying;
 use crate::virtual_world::link::{LinkKind, PATIENCE};
 
 /// From a lost connection to the next attempt, as in `server::net`.
 const RETRY: Duration = Duration::from_millis(100);
+/// So long after a connection broke nothing more comes of it, and sooner than anybody has made another.
+const SETTLED: Duration = Duration::from_millis(1);
 
 impl Cluster {
     /// Does to the back end what a fault wants.
@@ -48,10 +51,83 @@ impl Cluster {
                 let forgets = self.broker.restart()?;
                 self.events.extend(forgets.map(ClusterEvent::Era));
             }
+            FaultAction::RedisFailover {
+                lag,
+                old_master,
+                clients,
+            } => self.fail_over(now, *lag, *old_master, clients.as_deref())?,
             _ => self.touch_clock(now, None, action),
         }
         self.check_all_links();
         Ok(())
+    }
+
+    /// A replica takes over. Who is named stays with the old master until that is gone; the first half of the instances if
+    /// nobody is.
+    fn fail_over(
+        &mut self,
+        now: Time,
+        lag: Duration,
+        old_master: Duration,
+        clients: Option<&[Client]>,
+    ) -> Result<(), String> {
+        let half: Vec<Client>;
+        let clients = match clients {
+            Some(clients) => clients,
+            None => {
+                half = (0..self.slots.len().div_ceil(2)).map(Client::instance).collect();
+                &half
+            }
+        };
+        let clients = if old_master.is_zero() { &[] } else { clients };
+        let staying = self.staying(clients);
+        let names: Vec<String> = clients.iter().map(ToString::to_string).collect();
+        let tainted = self.hears_both(&staying);
+        let lost = self.broker.fail_over(now, lag, staying)?;
+        let back_end = self.slots.len();
+        let speaks = format!("; the old master speaks on to {}", names.join(", "));
+        if lost > 0 || !names.is_empty() {
+            let speaks = if names.is_empty() { "" } else { &speaks };
+            let reason = format!("a replica without the last {lost} steps took over{speaks}");
+            self.due.push(now + SETTLED, (back_end, Due::Era(reason)));
+        }
+        let ends = tainted.then(|| "the old master is gone, with what it was told since".to_owned());
+        if old_master.is_zero() {
+            self.end_old_master(now, ends);
+        } else {
+            self.due
+                .push(now + old_master, (back_end, Due::OldMasterEnds(ends)));
+        }
+        Ok(())
+    }
+
+    fn staying(&self, clients: &[Client]) -> Staying {
+        let of_client = |client: &Client| {
+            let party = client.instance.map_or(self.slots.len(), |index| index as usize);
+            let kinds = [false, true].into_iter();
+            let connections = client.connections;
+            kinds
+                .filter(move |&listens| connections.include(listens))
+                .map(move |listens| (party, listens))
+        };
+        clients.iter().flat_map(of_client).collect()
+    }
+
+    /// True if what the old master is told or says can mingle with what the new one is asked: through the back end, or an
+    /// instance that hears the requests of the one and answers to the other.
+    fn hears_both(&self, staying: &Staying) -> bool {
+        let mingles = |&(party, listens): &(Party, bool)| {
+            party == self.slots.len() || (!listens && !staying.contains(&(party, true)))
+        };
+        staying.iter().any(mingles)
+    }
+
+    /// The old master is gone; who talked to it finds the new one.
+    pub(super) fn end_old_master(&mut self, now: Time, era: Option<String>) {
+        self.broker.end_old_master(now);
+        let era = era.map(|reason| (now + SETTLED, (self.slots.len(), Due::Era(reason))));
+        era.into_iter().for_each(|(at, due)| self.due.push(at, due));
+        self.check_all_links();
     }
 
     /// Sets a clock, or lets it run fast or slow: that of an instance's machine, or of the broker's.

@@ -11,7 +11,7 @@ use toml::{Table, Value};
 
 use super::draft::{Draft, millis};
 use super::flavour::Flavour;
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, instance_id};
 
 /// Most faults, without those that give back what they took.
 const FAULTS: u32 = 6;
@@ -85,6 +85,7 @@ impl Drawing {
                 kind @ ("redis-cut" | "redis-slow") => self.hit_connections(kind),
                 "broker-stall" => self.stall_broker(),
                 "redis-kill" => self.kill_broker(),
+                "redis-failover" => self.fail_over(),
                 "partition" => self.cut_off(),
                 "clock-jump" => self.set_clock(),
                 "suspension" => self.suspend(),
@@ -215,6 +216,25 @@ impl Drawing {
             &["busiest", "steward", "owner", "all", "", "", ""],
         );
         if whom.is_empty() { one.into() } else { whom.into() }
+    }
+
+    /// A replica takes over; some have not noticed, perhaps with one of their connections only.
+    fn fail_over(&mut self) {
+        let lease_ms = self.lease_ms;
+        let random = &mut self.random;
+        let lag = pick(random, &[0, 5, 100, 500, 1000]);
+        let old_master = pick(random, &[0, 20, lease_ms / 2, lease_ms, 3 * lease_ms]);
+        let instances = (0..self.states.len()).map(|index| instance_id(u32::try_from(index).unwrap_or(0)));
+        let stay = |client: String| match random.random_range(0..6) {
+            0 | 1 => Some(client),
+            2 => Some(client + pick(random, &[" command", " subscriber"])),
+            _ => None,
+        };
+        let clients = instances.chain(["back-end".to_owned()]).filter_map(stay);
+        let clients: Vec<Value> = clients.map(Value::from).collect();
+        let rest = [("lag", lag), ("old_master", old_master)];
+        let [lag, old_master] = rest.map(|(key, ms)| (key, millis(Duration::from_millis(ms))));
+        self.fault("redis-failover", [lag, old_master, ("clients", clients.into())]);
     }
 
     /// Nothing reaches an instance any more, and nothing comes from it, until it is healed.

@@ -15,11 +15,12 @@ const OF_INSTANCES: [&str; 6] = ["kill", "pause", "stop", "network", "aimed", "f
 /// Faults of devices.
 const OF_DEVICES: [&str; 4] = ["reboot", "sleep", "nat-rebind", "deregister"];
 /// Faults of the broker and of the connections to it.
-const OF_BROKER: [&str; 5] = [
+const OF_BROKER: [&str; 6] = [
     "redis-cut",
     "redis-slow",
     "broker-stall",
     "redis-kill",
+    "redis-failover",
     "partition",
 ];
 

@@ -157,6 +157,7 @@ mod tests {
             "redis-slow",
             "redis-kill",
             "redis-restart",
+            "redis-failover",
             "partition",
             "heal",
             "clock-jump",

@@ -1,0 +1,76 @@
+//! A Redis that clients can write to: a key space, and which connection listens as which of its clients.
+//!
+//! In: commands of clients, with the time that its clock shows. Out: replies, and messages with the connections that hear
+//! them. Connections themselves are the [`MessageBroker`](super::message_broker::MessageBroker)'s: after a failover there
+//! may be two masters for a while, and one world around them.
+
+use std::collections::BTreeMap;
+
+use broker::{ClientId, Keyspace, Limits, Push, Reply, Snapshot};
+
+use super::connection::ConnectionId;
+
+/// One master.
+pub struct Master {
+    /// Its data.
+    pub keyspace: Keyspace,
+    subscribers: BTreeMap<ClientId, ConnectionId>,
+    /// Who asks for what no client of the cluster asks for.
+    observer: ClientId,
+}
+
+impl Master {
+    /// One that knows nothing.
+    pub fn empty() -> Self {
+        let mut keyspace = Keyspace::new(Limits::default());
+        Master {
+            observer: keyspace.connect(),
+            keyspace,
+            subscribers: BTreeMap::new(),
+        }
+    }
+
+    /// One without clients that knows this.
+    pub fn knowing(data: Snapshot) -> Self {
+        let mut master = Master::empty();
+        master.keyspace.restore(data);
+        master
+    }
+
+    /// A connection is accepted; it hears messages if it is there to listen.
+    pub fn accept(&mut self, connection: ConnectionId, listens: bool) -> ClientId {
+        let client = self.keyspace.connect();
+        if listens {
+            self.subscribers.insert(client, connection);
+        }
+        client
+    }
+
+    /// A client is gone.
+    pub fn forget(&mut self, client: ClientId) {
+        self.subscribers.remove(&client);
+        self.keyspace.disconnect(client);
+    }
+
+    /// Executes a command, at this Unix time in microseconds.
+    pub fn execute(&mut self, unix_us: u64, client: ClientId, words: &[&[u8]]) -> Reply {
+        self.keyspace.execute(unix_us, client, words)
+    }
+
+    /// What was published since the last call, and who hears it.
+    pub fn take_messages(&mut self) -> Vec<(Option<ConnectionId>, Push)> {
+        let pushes = self.keyspace.take_pushes().into_iter();
+        pushes
+            .map(|(client, push)| (self.subscribers.get(&client).copied(), push))
+            .collect()
+    }
+
+    /// A field of a hash, for who looks at the cluster from outside.
+    pub fn look_up(&mut self, unix_us: u64, key: &str, field: &str) -> Option<String> {
+        let words = [b"HGET".as_slice(), key.as_bytes(), field.as_bytes()];
+        match self.execute(unix_us, self.observer, &words) {
+            Reply::Bulk(text) => Some(String::from_utf8_lossy(&text).into_owned()),
+            _ => None,
+        }
+    }
+}
