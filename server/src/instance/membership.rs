@@ -50,6 +50,8 @@ pub(super) struct Membership {
     /// The highest counter seen of each partition.
     pub sequence: Vec<i64>,
     pub renew_at: Time,
+    /// The broker at the other end of the connection for calls knows this member.
+    pub confirmed: bool,
     taking: Vec<bool>,
     /// The newest heartbeat that came back on the own channel, in the broker's time; 0: none on this subscription.
     heard: i64,
@@ -240,6 +242,7 @@ impl Instance {
             held: (0..count).map(|_| None).collect(),
             sequence: vec![0; count],
             renew_at: self.now + self.config.lease / 4,
+            confirmed: true,
             taking: vec![false; count],
             heard: 0,
             subscribed: false,
@@ -320,6 +323,7 @@ impl Instance {
         m.bury_at = reply
             .integer(4)
             .map(|ms| now + Duration::from_millis(ms.max(0) as u64 + 5));
+        self.confirm();
         self.watch_clock(broker_now);
         self.suspend_expiry(reply.integer(6));
         self.untold.take_if(|until| Some(*until) == told);

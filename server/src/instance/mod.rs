@@ -7,13 +7,14 @@
 //!
 //! The rooms: [`membership`] (lease, view, partitions), [`device`] (the registration interface), [`steward`] (requests
 //! from back ends), [`holder`] (exchanges with devices), [`stray`] (answers that the balancer brought here by mistake),
-//! [`suspension`] (when lifetimes do not end).
+//! [`suspension`] (when lifetimes do not end), [`reconnection`] (what is said first to a broker that may be another one).
 
 mod chore;
 mod config;
 mod device;
 mod holder;
 mod membership;
+mod reconnection;
 mod ring;
 mod steward;
 mod stray;
@@ -23,7 +24,7 @@ pub use config::{Config, Dialect, Limits};
 
 use crate::member::Member;
 use crate::partition::Partition;
-use crate::store::{Call, LEASE_ARGUMENT, REPLAY_ARGUMENT, Reply, Script};
+use crate::store::{Call, LEASE_ARGUMENT, Reply, Script};
 use holder::Exchanges;
 use lwm2m::coap::{Endpoint, Event, Message, RequestId};
 use lwm2m::time::Time;
@@ -341,11 +342,7 @@ impl Instance {
     fn connection_changed(&mut self, input: &Input<'_>) {
         match input {
             Input::CommandConnected => {
-                self.command_up = true;
-                if self.membership().is_some() {
-                    self.outage_is_over();
-                }
-                self.send_pending_again();
+                self.command_connected();
             }
             Input::CommandLost => {
                 self.command_up = false;
@@ -415,7 +412,8 @@ impl Instance {
             args,
         });
         self.next_call += 1;
-        if self.command_up {
+        let confirmed = self.membership().is_none_or(|m| m.confirmed);
+        if self.command_up && (confirmed || script.is_about_members()) {
             self.outputs.push_back(Output::Call(call.clone()));
         }
         self.pending.push_back(Pending {
@@ -423,28 +421,6 @@ impl Instance {
             purpose,
             partition,
         });
-    }
-
-    /// After a reconnection: every call whose reply is missing may be repeated blindly, in the old order.
-    fn send_pending_again(&mut self) {
-        let lease = self.membership().map(|m| m.lease_until.to_string().into_bytes());
-        // Heartbeats of before prove nothing; a new one is due anyway.
-        self.pending
-            .retain(|p| !matches!(p.purpose, Purpose::Renew { .. } | Purpose::MarkDead));
-        for pending in &mut self.pending {
-            let call = Rc::make_mut(&mut pending.call);
-            if call.script == Script::Accept {
-                // Whether it was executed is not known; a copy that nobody asked for must not come of it.
-                call.args[REPLAY_ARGUMENT] = b"1".to_vec();
-            }
-            if let (Some(lease), false) = (&lease, call.script.is_about_members()) {
-                call.args[LEASE_ARGUMENT].clone_from(lease);
-            }
-            self.outputs.push_back(Output::Call(pending.call.clone()));
-        }
-        if let Some(m) = self.membership_mut() {
-            m.renew_at = Time::ZERO;
-        }
     }
 
     fn take_pending(&mut self, call: u64) -> Option<Pending> {

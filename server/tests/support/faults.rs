@@ -180,3 +180,18 @@ impl World {
         dump
     }
 }
+
+impl World {
+    /// What the broker knows now.
+    pub fn snapshot(&self) -> broker::Snapshot {
+        self.broker.snapshot()
+    }
+
+    /// The broker knows no more than it did then; those who are connected stay so.
+    pub fn broker_knows_only(&mut self, data: broker::Snapshot) {
+        self.broker.restore(data);
+        for script in Script::ALL {
+            self.heal(script);
+        }
+    }
+}

@@ -309,7 +309,10 @@ mod tests {
             statuses(Script::Accept),
             ["GENERATION", "KNOWN", "LEASE", "OK", "OPEN", "REFUSED", "TERM"]
         );
-        assert_eq!(statuses(Script::Renew), ["DEAD", "DEAF", "FORGOT", "LEASE", "OK"]);
+        assert_eq!(
+            statuses(Script::Renew),
+            ["DEAD", "DEAF", "LEASE", "OK", "UNKNOWN"]
+        );
         assert_eq!(
             statuses(Script::Join),
             ["DIALECT", "FULL", "HELD", "OK", "PARTITIONS"]
