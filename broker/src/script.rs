@@ -12,6 +12,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use mlua::chunk::ChunkMode;
+use mlua::state::{GcIncParams, GcMode};
 use mlua::{Function, Lua, LuaOptions, StdLib, Table};
 use rustc_hash::FxHashMap;
 
@@ -58,6 +59,11 @@ impl fmt::Debug for Sha {
     }
 }
 
+/// A round of collecting garbage begins when there is so much memory, in percent of what was alive after the last one…
+const GARBAGE_PAUSE: i32 = 140;
+/// … and is done at this speed, in percent of that at which memory is taken.
+const GARBAGE_STEP: i32 = 1000;
+
 /// Counts down the instructions that the running script may still execute.
 #[derive(Debug, Default)]
 struct Budget {
@@ -97,6 +103,12 @@ impl ScriptEngine {
         let lua = Lua::new_with(StdLib::TABLE | StdLib::STRING | StdLib::MATH, options)?;
         let max_memory = state.borrow().limits.max_script_memory;
         lua.set_memory_limit(max_memory)?;
+        // Scripts leave much garbage and keep nothing: what is used again soon is still in the processor's cache.
+        lua.gc_set_mode(GcMode::Incremental(
+            GcIncParams::default()
+                .pause(GARBAGE_PAUSE)
+                .step_multiplier(GARBAGE_STEP),
+        ));
         let budget = Rc::new(Budget::default());
         host::limit_instructions(&lua, &budget)?;
         let random = RandomState::default();

@@ -65,5 +65,6 @@ else
     if left >= 0 and (wait < 0 or left < wait) then wait = left end
   end
 end
+if reply[2] == 0 then return {'OK', 0, NOW, wait} end
 table.insert(reply, 4, wait)
-return reply
+return answer('OK')
