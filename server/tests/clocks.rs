@@ -27,7 +27,7 @@ impl Cluster {
     /// `id#1` renews, and reports for how many ms nothing must expire as far as it knows.
     fn renew(&mut self, at_ms: u64, id: &str, reports: &str) -> i64 {
         let heard = at_ms.to_string();
-        self.call(Script::Renew, at_ms, id, &[&heard, "0", "0", reports], 6)
+        self.call(Script::Renew, at_ms, id, &[&heard, "0", "0", reports, "1"], 6)
     }
 
     fn call(&mut self, script: Script, at_ms: u64, id: &str, rest: &[&str], at: usize) -> i64 {
@@ -171,10 +171,11 @@ fn versions_of_the_view_go_with_the_clock_and_never_back() {
 fn a_member_that_knows_a_later_view_than_the_broker_learns_that_it_forgot() {
     let mut cluster = Cluster::new();
     cluster.join(10_000, "A");
-    let mut status = |view| match &cluster.answer(Script::Renew, 10_250, "A", &["10250", view, "0", "0"])[0] {
-        Reply::Bulk(status) => String::from_utf8_lossy(status).into_owned(),
-        other => panic!("expected a status, not {other:?}"),
-    };
+    let mut status =
+        |view| match &cluster.answer(Script::Renew, 10_250, "A", &["10250", view, "0", "0", "1"])[0] {
+            Reply::Bulk(status) => String::from_utf8_lossy(status).into_owned(),
+            other => panic!("expected a status, not {other:?}"),
+        };
     assert_eq!(status("10000"), "OK");
     // That made it ready, which is a new view, of 10 250.
     assert_eq!(status("10250"), "OK");

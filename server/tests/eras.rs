@@ -45,3 +45,53 @@ fn a_member_that_the_broker_knows_says_what_waited_when_it_is_connected_again() 
     assert_eq!(events, ["NEW"]);
     assert_eq!(world.ready(A), ["A#1"]);
 }
+
+/// The tickets of the acks that were heard, in order.
+fn acked(world: &mut World) -> Vec<String> {
+    let answers = world.answers();
+    let acks = answers.iter().filter(|text| text.contains("\"ack\":true"));
+    acks.map(|text| text.split('"').nth(3).unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn a_member_that_hears_one_broker_and_speaks_to_another_accepts_nothing() {
+    let mut world = World::new(1);
+    world.register(A, "dev", device(1));
+    world.cut_subscriber(A);
+    world.subscribe_elsewhere(A);
+    world.hear_elsewhere(A, "dev", "t1");
+    // Its connection for calls being new proves nothing of the other one.
+    world.cut_command(A);
+    world.connect_again(A);
+    world.hear_elsewhere(A, "dev", "t2");
+    world.advance(700);
+    assert_eq!(world.answers(), Vec::<String>::new());
+    assert_eq!(world.sent().len(), 0);
+    assert_eq!(world.ready(A), ["A#1"], "its lease is not over");
+    world.advance(600);
+    assert_eq!(world.ready(A), ["A#1", "A#2"]);
+    assert_eq!(acked(&mut world), Vec::<String>::new());
+}
+
+#[test]
+fn what_is_asked_before_both_connections_are_known_to_be_at_one_broker_is_accepted_in_order_then() {
+    let mut world = World::new(1);
+    world.register(A, "dev", device(1));
+    world.cut_subscriber(A);
+    world.subscribe_elsewhere(A);
+    world.hear_elsewhere(A, "dev", "t1");
+    world.hear_elsewhere(A, "dev", "t2");
+    assert_eq!(acked(&mut world), Vec::<String>::new());
+    world.subscribe_again(A);
+    assert_eq!(acked(&mut world), ["t1", "t2"]);
+    world.execute_request("dev", "t3");
+    assert_eq!(acked(&mut world), ["t3"]);
+    world.one_request();
+    // Nothing waits any more.
+    world.cut_command(A);
+    world.execute_request("dev", "t4");
+    world.connect_again(A);
+    assert_eq!(acked(&mut world), ["t4"]);
+    assert_eq!(world.ready(A), ["A#1"]);
+}

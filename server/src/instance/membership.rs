@@ -52,14 +52,16 @@ pub(super) struct Membership {
     pub renew_at: Time,
     /// The broker at the other end of the connection for calls knows this member.
     pub confirmed: bool,
+    /// Grows when one of the two connections is lost or new.
+    pub pair: u64,
+    /// A heartbeat that was sent over this pair's connection for calls came back over the other: there is one broker.
+    pub echoed: bool,
     taking: Vec<bool>,
     /// The newest heartbeat that came back on the own channel, in the broker's time; 0: none on this subscription.
     heard: i64,
     subscribed: bool,
     /// Partitions may not be given to this member: its subscription is new, or it leaves.
     unready: bool,
-    /// The store was told so since the subscription began.
-    unready_told: bool,
     announced: bool,
     bury_at: Option<Time>,
     tick_at: Time,
@@ -243,11 +245,12 @@ impl Instance {
             sequence: vec![0; count],
             renew_at: self.now + self.config.lease / 4,
             confirmed: true,
+            pair: 0,
+            echoed: false,
             taking: vec![false; count],
             heard: 0,
             subscribed: false,
             unready: true,
-            unready_told: false,
             announced: false,
             bury_at: None,
             tick_at: self.now,
@@ -276,8 +279,8 @@ impl Instance {
         m.taking.fill(false);
         m.heard = 0;
         m.unready = true;
-        m.unready_told = false;
         m.renew_at = now;
+        m.pair_anew();
     }
 
     fn renew(&mut self) {
@@ -285,13 +288,13 @@ impl Instance {
         let told = self.untold;
         let kept = told.map_or(Duration::ZERO, |until| until - self.now);
         let Inside(m) = &mut self.seat else { return };
-        m.unready_told |= m.unready;
         let unready = if m.unready || leaving { "1" } else { "0" };
         let specific = vec![
             m.heard.to_string().into_bytes(),
             m.view.version.to_string().into_bytes(),
             unready.into(),
             kept.as_millis().to_string().into_bytes(),
+            m.pair.to_string().into_bytes(),
         ];
         let sent_at = self.now;
         self.call_members(Script::Renew, Purpose::Renew { sent_at, told }, specific);
@@ -343,11 +346,15 @@ impl Instance {
         }
     }
 
-    /// A heartbeat came back on the own channel: the subscription hears.
-    pub(super) fn heartbeat(&mut self, broker_time: &str) {
+    /// A heartbeat came back on the own channel, `BROKER_TIME\nPAIR`: the subscription hears. One that was sent before this
+    /// pair of connections began proves nothing of it; the store had not even been told that the subscription is new.
+    pub(super) fn heartbeat(&mut self, echo: &str) {
         let now = self.now;
         let Some(m) = self.membership_mut() else { return };
-        if !m.subscribed || !m.unready_told {
+        let Some((broker_time, pair)) = echo.split_once('\n') else {
+            return;
+        };
+        if !m.subscribed || pair.parse() != Ok(m.pair) {
             return;
         }
         let first = m.heard == 0;
@@ -355,6 +362,9 @@ impl Instance {
         m.unready = false;
         if first {
             m.renew_at = now;
+        }
+        if !std::mem::replace(&mut m.echoed, true) {
+            self.go_on_if_paired();
         }
     }
 
@@ -397,7 +407,7 @@ impl Instance {
         }
     }
 
-    fn take_assigned(&mut self) {
+    pub(super) fn take_assigned(&mut self) {
         let Inside(m) = &mut self.seat else { return };
         let Some(stewards) = m.view.assignment() else {
             return;
@@ -448,6 +458,10 @@ impl Instance {
             return;
         };
         m.taking[partition.index()] = false;
+        if !m.is_paired() {
+            // Nothing may be accepted yet; it is taken again when it may.
+            return;
+        }
         m.held[partition.index()] = Some(Held {
             term: term.to_owned(),
             sweep: Chore::due_at(now),

@@ -7,7 +7,7 @@
 //!
 //! The rooms: [`membership`] (lease, view, partitions), [`device`] (the registration interface), [`steward`] (requests
 //! from back ends), [`holder`] (exchanges with devices), [`stray`] (answers that the balancer brought here by mistake),
-//! [`suspension`] (when lifetimes do not end), [`reconnection`] (what is said first to a broker that may be another one).
+//! [`suspension`] (when lifetimes do not end), [`reconnection`] (what is done first at a broker that may be another one).
 
 mod chore;
 mod config;
@@ -347,6 +347,7 @@ impl Instance {
             Input::CommandLost => {
                 self.command_up = false;
                 self.outage_began.get_or_insert(self.now);
+                self.membership_mut().into_iter().for_each(Membership::pair_anew);
             }
             Input::SubscriberConnected => self.subscription_changed(true),
             Input::SubscriberLost => self.subscription_changed(false),

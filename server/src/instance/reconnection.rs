@@ -1,11 +1,29 @@
-//! A new connection for calls. What is at its other end may be another Redis than before, one that knows less of this
-//! member, or nothing: a replica that took over, or one that restarted without its last moments. Until the member has
-//! renewed its lease there, it says nothing else; whoever is not known, or is dead, speaks no more.
+//! New connections. What is at the other end may be another Redis than before, one that knows less of this member, or
+//! nothing: a replica that took over, or one that restarted without its last moments. Until the member has renewed its
+//! lease on a new connection for calls, it says nothing else there; whoever is not known, or is dead, speaks no more.
+//!
+//! While two masters live, each connection may be to another one. So requests that are heard on a pair of connections of
+//! which one is new wait in the ring until a heartbeat has gone through both: whoever accepted at the old master what was
+//! asked at the new one would have a device do what the new one's members have it do again. What else is heard needs no
+//! such care: the scripts that an order leads to find its ticket at the broker that gave it, or nothing.
 
+use super::membership::Membership;
 use super::{Instance, Output, Purpose};
 use crate::store::{LEASE_ARGUMENT, REPLAY_ARGUMENT, Script};
 use lwm2m::time::Time;
 use std::rc::Rc;
+
+impl Membership {
+    /// One of the two connections is lost, or another one than before.
+    pub fn pair_anew(&mut self) {
+        self.pair += 1;
+        self.echoed = false;
+    }
+
+    pub fn is_paired(&self) -> bool {
+        self.confirmed && self.echoed
+    }
+}
 
 impl Instance {
     pub(super) fn command_connected(&mut self) {
@@ -16,6 +34,7 @@ impl Instance {
         self.send_pending_again(true);
         if let Some(m) = self.membership_mut() {
             m.confirmed = false;
+            m.pair_anew();
             m.renew_at = Time::ZERO;
             self.outage_is_over();
         }
@@ -28,6 +47,15 @@ impl Instance {
         {
             m.confirmed = true;
             self.send_pending_again(false);
+            self.go_on_if_paired();
+        }
+    }
+
+    /// Both connections are known to be to one broker: what was heard meanwhile is accepted, marks of takes count again.
+    pub(super) fn go_on_if_paired(&mut self) {
+        if self.membership().is_some_and(Membership::is_paired) {
+            self.accept_what_waits();
+            self.take_assigned();
         }
     }
 

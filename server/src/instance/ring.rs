@@ -15,6 +15,8 @@ pub struct Remembered {
     pub partition: Partition,
     /// The text.
     pub payload: Rc<[u8]>,
+    /// It was read as the partition's steward, who could not accept it yet.
+    pub waits: bool,
 }
 
 /// Requests in the order in which they were read, bounded in age and bytes.
@@ -60,6 +62,17 @@ impl Ring {
         let wanted = |r: &&Remembered| r.partition == partition && r.at >= horizon;
         self.requests.iter().filter(wanted).cloned().collect()
     }
+
+    /// What waits, in order; from now on it does not.
+    pub fn take_waiting(&mut self) -> Vec<Remembered> {
+        let waiting = self.requests.iter_mut().filter(|r| r.waits);
+        waiting
+            .map(|r| {
+                r.waits = false;
+                r.clone()
+            })
+            .collect()
+    }
 }
 
 fn cost(request: &Remembered) -> usize {
@@ -75,6 +88,7 @@ mod tests {
             at: Time::from_millis(ms),
             partition: Partition::of(endpoint),
             payload: vec![0; bytes].into(),
+            waits: false,
         }
     }
 
@@ -87,6 +101,22 @@ mod tests {
         ring.push(request(4, "dev-0", 4), Time::ZERO);
         let found = ring.of(Partition::of("dev-0"), Time::from_millis(2));
         assert_eq!(found.iter().map(|r| r.payload.len()).collect::<Vec<_>>(), [3, 4]);
+    }
+
+    #[test]
+    fn what_waits_is_taken_once_and_in_order() {
+        let mut ring = Ring::new(10_000);
+        for (ms, waits) in [(1, true), (2, false), (3, true)] {
+            let request = request(ms, "dev-0", ms as usize);
+            ring.push(Remembered { waits, ..request }, Time::ZERO);
+        }
+        let mut taken = || {
+            ring.take_waiting()
+                .iter()
+                .map(|r| r.payload.len())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!((taken(), taken()), (vec![1, 3], vec![]));
     }
 
     #[test]

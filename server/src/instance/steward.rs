@@ -3,6 +3,7 @@
 //! Every member reads every request and remembers it for a moment; the steward of the partition turns it into a ticket
 //! (`accept`). What the former steward of a partition may have read and not stored is replayed when it is taken over.
 
+use super::membership::Membership;
 use super::ring::Remembered;
 use super::{Instance, Purpose};
 use crate::mutant::Mutant;
@@ -47,8 +48,8 @@ impl Instance {
             if let Some(view) = crate::member::View::parse(text) {
                 self.adopt(view);
             }
-        } else if let Some(broker_time) = text.strip_prefix("H\n") {
-            self.heartbeat(broker_time);
+        } else if let Some(echo) = text.strip_prefix("H\n") {
+            self.heartbeat(echo);
         } else if let Some(mark) = text.strip_prefix("T\n") {
             self.take_marked(mark);
         } else {
@@ -74,14 +75,24 @@ impl Instance {
             }
             return;
         }
+        let held = self.held(partition).is_some();
+        let paired = self.membership().is_some_and(Membership::is_paired);
         let request = Remembered {
             at: self.now,
             partition,
             payload: payload.into(),
+            waits: held && !paired,
         };
         self.ring.push(request, self.horizon());
-        if self.held(partition).is_some() {
+        if held && paired {
             self.accept(partition, payload, false, Duration::ZERO);
+        }
+    }
+
+    /// What was read while nothing could be accepted, in order.
+    pub(super) fn accept_what_waits(&mut self) {
+        for request in self.ring.take_waiting() {
+            self.accept(request.partition, &request.payload, false, self.now - request.at);
         }
     }
 

@@ -195,3 +195,21 @@ impl World {
         }
     }
 }
+
+/// What only one of an instance's two connections has to do with.
+impl World {
+    /// The instance's subscription is made again, at another broker.
+    pub fn subscribe_elsewhere(&mut self, n: usize) {
+        self.nodes[n].inbox.push_back(Delivery::SubscriberConnected);
+        self.settle();
+    }
+
+    /// There it hears a request to execute something.
+    pub fn hear_elsewhere(&mut self, n: usize, ep: &str, ticket: &str) {
+        let request =
+            format!(r#"{{"ep":"{ep}","ticket":"{ticket}","req":{{"kind":"execute","path":"/3/0/4"}}}}"#);
+        let message = Delivery::Message("LESHAN_REQ".to_owned(), request.into_bytes());
+        self.nodes[n].inbox.push_back(message);
+        self.settle();
+    }
+}

@@ -1,7 +1,7 @@
 -- renew: a heartbeat to the member's own channel, and a longer lease for one that has read its last ones there.
 -- ARGV[5..]: the newest heartbeat it has read ('0': none since its subscription began), the view that it knows,
--- 1 if it does not want partitions (its subscription is new or it is about to leave), and for how long (ms) no
--- registration is to expire as far as it knows by its own clock.
+-- 1 if it does not want partitions (its subscription is new or it is about to leave), for how long (ms) no
+-- registration is to expire as far as it knows by its own clock, and the number of its pair of connections.
 local me, refusal = speaker()
 if not me then return {refusal, NOW} end
 local heard, known, unready = tonumber(ARGV[5]), ARGV[6], ARGV[7]
@@ -9,7 +9,7 @@ local c = call('HMGET', KEYS[1], 'view', 'gen', 'renewed', 'keep')
 -- The caller knows of changes that the broker has forgotten.
 if tonumber(known) > tonumber(c[1] or 0) then return {'UNKNOWN', NOW} end
 local member = BASE .. 'i:' .. ID
-call('PUBLISH', PREFIX .. 'lwm2m:i:' .. ID .. '#' .. ARGV[2], 'H\n' .. NOW)
+call('PUBLISH', PREFIX .. 'lwm2m:i:' .. ID .. '#' .. ARGV[2], 'H\n' .. NOW .. '\n' .. ARGV[9])
 
 local earliest, others_ready, eldest = 0, false, nil
 for _, id in ipairs(call('SMEMBERS', BASE .. 's')) do
