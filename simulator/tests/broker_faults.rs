@@ -352,3 +352,20 @@ fn a_failover_that_loses_nothing_is_no_new_era() {
         (0, 0)
     );
 }
+
+#[test]
+fn an_instance_that_hears_the_new_master_and_speaks_to_the_old_one_executes_nothing() {
+    let run = fail_over("\"A command\", \"B subscriber\"");
+    assert_eq!(run.eras().0, [0, 4001]);
+    let executed = |who: &str, from: u64, to: u64| {
+        let done = |entry: &&Entry| {
+            (from..to).contains(&(entry.at_us / 1000))
+                && matches!(&entry.event, Event::DeviceExecuted { from: Some(id), .. } if id == who)
+        };
+        run.entries.iter().filter(done).count()
+    };
+    // What it had begun before may end; requests that it hears from 4.1 s on are the others' to accept.
+    assert_eq!(executed("A", 4100, 6000), 0);
+    assert!(executed("A", 0, 4000) > 10 && executed("C", 4100, 6000) > 5);
+    assert_eq!(run.report.tickets.errors, 0);
+}

@@ -82,9 +82,10 @@ impl Cluster {
         let clients = if old_master.is_zero() { &[] } else { clients };
         let staying = self.staying(clients);
         let names: Vec<String> = clients.iter().map(ToString::to_string).collect();
-        let tainted = self.hears_both(&staying);
-        let lost = self.broker.fail_over(now, lag, staying)?;
         let back_end = self.slots.len();
+        // The back end asks the new one for what it was told or has asked of the old one.
+        let tainted = staying.iter().any(|&(party, _)| party == back_end);
+        let lost = self.broker.fail_over(now, lag, staying)?;
         let speaks = format!("; the old master speaks on to {}", names.join(", "));
         if lost > 0 || !names.is_empty() {
             let speaks = if names.is_empty() { "" } else { &speaks };
@@ -111,15 +112,6 @@ impl Cluster {
                 .map(move |listens| (party, listens))
         };
         clients.iter().flat_map(of_client).collect()
-    }
-
-    /// True if what the old master is told or says can mingle with what the new one is asked: through the back end, or an
-    /// instance that hears the requests of the one and answers to the other.
-    fn hears_both(&self, staying: &Staying) -> bool {
-        let mingles = |&(party, listens): &(Party, bool)| {
-            party == self.slots.len() || (!listens && !staying.contains(&(party, true)))
-        };
-        staying.iter().any(mingles)
     }
 
     /// The old master is gone; who talked to it finds the new one.
