@@ -26,8 +26,7 @@ fn a_request_that_is_repeated_after_a_crash_and_never_answered_is_lost() {
 #[test]
 fn an_acked_request_that_never_ends_has_no_terminal() {
     let judgement = Story::begin()
-        .read(100, "t1")
-        .ack(101, "t1", "A#1")
+        .accepted_read(100, "t1", "A#1")
         .kill(102, "A")
         .judged();
     assert_only(&judgement, Breach::NoTerminal, "t1");
@@ -45,8 +44,7 @@ fn a_response_without_an_ack_is_reported() {
 #[test]
 fn a_second_ack_that_is_no_copy_is_reported() {
     let story = Story::begin()
-        .read(100, "t1")
-        .ack(101, "t1", "A#1")
+        .accepted_read(100, "t1", "A#1")
         .ack(102, "t1", "A#1");
     assert_only(
         &story.value(103, "t1", "Acme", "A#1").judged(),
@@ -57,7 +55,7 @@ fn a_second_ack_that_is_no_copy_is_reported() {
 
 #[test]
 fn a_copy_of_an_ack_that_no_repeat_asked_for_is_reported() {
-    let story = Story::begin().read(100, "t1").ack(101, "t1", "A#1");
+    let story = Story::begin().accepted_read(100, "t1", "A#1");
     let story = story.says(102, "t1", r#""ack":true,"again":true"#, "A#1");
     assert_only(
         &story.value(103, "t1", "Acme", "A#1").judged(),
@@ -69,8 +67,7 @@ fn a_copy_of_an_ack_that_no_repeat_asked_for_is_reported() {
 #[test]
 fn a_second_outcome_is_reported() {
     let story = Story::begin()
-        .read(100, "t1")
-        .ack(101, "t1", "A#1")
+        .accepted_read(100, "t1", "A#1")
         .value(103, "t1", "Acme", "A#1");
     assert_only(
         &story.value(104, "t1", "Acme", "B#1").judged(),
@@ -82,8 +79,7 @@ fn a_second_outcome_is_reported() {
 #[test]
 fn a_copy_that_differs_from_the_outcome_is_reported() {
     let story = Story::begin()
-        .execute(100, "t1")
-        .ack(101, "t1", "A#1")
+        .accepted_execute(100, "t1", "A#1")
         .ran(102, "t1", 7);
     let story = story
         .changed(103, "t1", "A#1")
@@ -98,10 +94,9 @@ fn a_copy_that_differs_from_the_outcome_is_reported() {
 
 #[test]
 fn an_ack_after_the_outcome_is_reported() {
-    let refused = r#""err":{"errorMessage":"no","code":"BAD_REQUEST"}"#;
     let story = Story::begin()
         .read(100, "t1")
-        .says(101, "t1", refused, "A#1")
+        .refused(101, "t1", "BAD_REQUEST", "A#1")
         .ack(102, "t1", "A#1");
     assert_only(&story.judged(), Breach::TerminalBeforeAck, "t1");
 }
@@ -109,10 +104,8 @@ fn an_ack_after_the_outcome_is_reported() {
 #[test]
 fn a_superseded_incarnation_that_speaks_is_a_second_voice() {
     let story = Story::begin()
-        .read(100, "t1")
-        .ack(101, "t1", "A#2")
-        .read(110, "t2")
-        .ack(111, "t2", "A#1");
+        .accepted_read(100, "t1", "A#2")
+        .accepted_read(110, "t2", "A#1");
     let story = story
         .value(120, "t1", "Acme", "A#2")
         .value(121, "t2", "Acme", "A#2");
@@ -122,8 +115,7 @@ fn a_superseded_incarnation_that_speaks_is_a_second_voice() {
 #[test]
 fn two_members_that_ack_one_ticket_are_two_voices() {
     let story = Story::begin()
-        .read(100, "t1")
-        .ack(101, "t1", "A#1")
+        .accepted_read(100, "t1", "A#1")
         .ack(102, "t1", "B#1");
     assert_only(
         &story.value(103, "t1", "Acme", "A#1").judged(),
@@ -145,8 +137,7 @@ fn a_message_about_a_ticket_that_nobody_sent_is_an_orphan() {
 fn a_ticket_of_another_endpoint_is_an_orphan() {
     let err = r#"{"ep":"dev-2","ticket":"t1","err":{"code":"BAD_REQUEST"},"by":"A#1"}"#;
     let story = Story::begin()
-        .read(100, "t1")
-        .ack(101, "t1", "A#1")
+        .accepted_read(100, "t1", "A#1")
         .value(102, "t1", "Acme", "A#1");
     assert_only(&story.heard(103, err).judged(), Breach::Orphan, "t1");
 }
@@ -163,8 +154,7 @@ fn an_execution_that_nobody_asked_for_is_an_orphan() {
 #[test]
 fn an_execute_that_ran_twice_is_reported_with_both_exchanges() {
     let story = Story::begin()
-        .execute(100, "t1")
-        .ack(101, "t1", "A#1")
+        .accepted_execute(100, "t1", "A#1")
         .ran(102, "t1", 7)
         .kill(103, "A");
     let judgement = story.ran(1700, "t1", 8).changed(1701, "t1", "B#1").judged();
@@ -186,7 +176,7 @@ fn an_execute_that_ran_twice_is_reported_with_both_exchanges() {
 
 #[test]
 fn a_reboot_excuses_no_execution_in_another_exchange_nor_before_it() {
-    let begin = || Story::begin().execute(100, "t1").ack(101, "t1", "A#1");
+    let begin = || Story::begin().accepted_execute(100, "t1", "A#1");
     let other_exchange = begin().ran(102, "t1", 7).rebooted(103).ran(2100, "t1", 8);
     let before_it = begin().ran(102, "t1", 7).ran(2100, "t1", 7).rebooted(2200);
     let two_after_it = begin().rebooted(101).ran(102, "t1", 7).ran(2100, "t1", 7);
@@ -198,10 +188,7 @@ fn a_reboot_excuses_no_execution_in_another_exchange_nor_before_it() {
 
 #[test]
 fn another_instance_that_takes_up_what_may_be_sent_once_is_reported_of_a_forgetful_device_too() {
-    let story = Story::begin()
-        .forgetful()
-        .execute(100, "t1")
-        .ack(101, "t1", "A#1");
+    let story = Story::begin().forgetful().accepted_execute(100, "t1", "A#1");
     let story = story.ran_for(102, "A").kill(103, "A").ran_for(1700, "B");
     let violation = assert_only(
         &story.changed(1701, "t1", "B#1").judged(),
@@ -219,10 +206,7 @@ fn another_instance_that_takes_up_what_may_be_sent_once_is_reported_of_a_forgetf
 
 #[test]
 fn a_forgetful_device_excuses_no_other_exchange() {
-    let story = Story::begin()
-        .forgetful()
-        .execute(100, "t1")
-        .ack(101, "t1", "A#1");
+    let story = Story::begin().forgetful().accepted_execute(100, "t1", "A#1");
     let judgement = story
         .ran(102, "t1", 7)
         .ran(900, "t1", 8)
@@ -233,7 +217,7 @@ fn a_forgetful_device_excuses_no_other_exchange() {
 
 #[test]
 fn a_copy_that_comes_when_no_copy_can_be_under_way_is_reported_of_a_rebooted_device_too() {
-    let story = Story::begin().execute(100, "t1").ack(101, "t1", "A#1");
+    let story = Story::begin().accepted_execute(100, "t1", "A#1");
     let story = story.ran(102, "t1", 7).changed(103, "t1", "A#1").rebooted(104);
     let judgement = story.ran(250_000, "t1", 7).ended_at(251_000);
     assert_only(&judgement, Breach::DoubleExecution, "t1");
@@ -272,11 +256,9 @@ fn executions_in_another_order_than_the_acks_are_reported() {
 
 #[test]
 fn a_value_that_the_device_never_returned_is_reported() {
-    let story =
-        Story::begin()
-            .read(100, "t1")
-            .ack(101, "t1", "A#1")
-            .executed(102, "read", "/3/0/0", 7, Ok("Acme"));
+    let story = Story::begin()
+        .accepted_read(100, "t1", "A#1")
+        .executed(102, "read", "/3/0/0", 7, Ok("Acme"));
     assert_only(
         &story.value(103, "t1", "Emca", "A#1").judged(),
         Breach::WrongValue,
@@ -288,8 +270,7 @@ fn a_value_that_the_device_never_returned_is_reported() {
 fn a_value_from_before_the_ticket_was_sent_is_reported() {
     let story = Story::begin().executed(50, "read", "/3/0/0", 6, Ok("old"));
     let story = story
-        .read(100, "t1")
-        .ack(101, "t1", "A#1")
+        .accepted_read(100, "t1", "A#1")
         .executed(102, "read", "/3/0/0", 7, Ok("new"));
     assert_only(
         &story.value(103, "t1", "old", "A#1").judged(),
@@ -313,30 +294,24 @@ fn the_serial_number_of_another_device_is_reported() {
 #[test]
 fn a_success_that_the_device_never_performed_is_reported() {
     let story = Story::begin()
-        .execute(100, "t1")
-        .ack(101, "t1", "A#1")
+        .accepted_execute(100, "t1", "A#1")
         .ran(102, "t1", 7)
         .changed(103, "t1", "A#1");
-    let story = story
-        .execute(200, "t2")
-        .ack(201, "t2", "A#1")
-        .changed(202, "t2", "A#1");
+    let story = story.accepted_execute(200, "t2", "A#1").changed(202, "t2", "A#1");
     assert_only(&story.judged(), Breach::WrongValue, "t2");
 }
 
 #[test]
 fn a_request_that_was_never_sent_and_yet_executed_is_reported() {
-    let err = r#""err":{"errorMessage":"too late","code":"TIMEOUT","sent":false}"#;
     let story = Story::begin()
-        .execute(100, "t1")
-        .ack(101, "t1", "A#1")
-        .says(10_200, "t1", err, "A#1");
+        .accepted_execute(100, "t1", "A#1")
+        .failed(10_200, "t1", "TIMEOUT", false, "A#1");
     assert_only(&story.ran(10_300, "t1", 7).judged(), Breach::WrongValue, "t1");
 }
 
 #[test]
 fn an_outcome_after_the_timeout_and_f_is_late() {
-    let story = Story::begin().read(100, "t1").ack(101, "t1", "A#1");
+    let story = Story::begin().accepted_read(100, "t1", "A#1");
     let judgement = story.value(11_601, "t1", "Acme", "A#1").judged();
     let violation = assert_only(&judgement, Breach::Late, "t1");
     assert_eq!(

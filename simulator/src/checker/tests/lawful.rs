@@ -5,7 +5,7 @@ use crate::history::REDIS;
 
 #[test]
 fn a_read_that_is_acked_and_answered_is_lawful() {
-    let story = Story::begin().read(100, "t1").ack(101, "t1", "A#1");
+    let story = Story::begin().accepted_read(100, "t1", "A#1");
     let story = story
         .executed(102, "read", "/3/0/0", 7, Ok("Acme"))
         .value(103, "t1", "Acme", "A#1");
@@ -14,7 +14,7 @@ fn a_read_that_is_acked_and_answered_is_lawful() {
 
 #[test]
 fn copies_that_repeats_bring_are_lawful_and_counted() {
-    let story = Story::begin().execute(100, "t1").ack(101, "t1", "A#1");
+    let story = Story::begin().accepted_execute(100, "t1", "A#1");
     let story = story.request(1700, "t1", "execute", "/3303/0/5605", 2);
     let story = story
         .says(1701, "t1", r#""ack":true,"again":true"#, "A#1")
@@ -30,19 +30,19 @@ fn copies_that_repeats_bring_are_lawful_and_counted() {
 
 #[test]
 fn a_refusal_needs_no_ack() {
-    let err = r#""err":{"errorMessage":"no registration for endpoint dev-1","code":"UNKNOWN_ENDPOINT"}"#;
     assert_lawful(
         &Story::begin()
             .read(100, "t1")
-            .says(101, "t1", err, "A#1")
+            .refused(101, "t1", "UNKNOWN_ENDPOINT", "A#1")
             .judged(),
     );
 }
 
 /// A refusal, and after a jump of the broker's clock a request under the same name, as if it were the first.
 fn refused_and_asked_again(jump_s: i64) -> Judgement {
-    let err = r#""err":{"errorMessage":"no","code":"OVERLOADED"}"#;
-    let story = Story::begin().read(100, "t1").says(101, "t1", err, "A#1");
+    let story = Story::begin()
+        .read(100, "t1")
+        .refused(101, "t1", "OVERLOADED", "A#1");
     let story = story.request(5000, "t1", "read", "/3/0/0", 2).with(
         5001,
         Event::Clock {
@@ -69,13 +69,11 @@ fn a_refusal_may_be_forgotten_after_ten_seconds_of_the_brokers_clock_and_no_soon
 
 #[test]
 fn an_unknown_outcome_after_a_crash_is_lawful_whether_the_device_executed_it_or_not() {
-    let err = r#""err":{"errorMessage":"A died","code":"OUTCOME_UNKNOWN","sent":true}"#;
     let story = Story::begin()
-        .execute(100, "t1")
-        .ack(101, "t1", "A#1")
+        .accepted_execute(100, "t1", "A#1")
         .kill(102, "A")
         .ran(103, "t1", 7);
-    assert_lawful(&story.says(1500, "t1", err, "B#1").judged());
+    assert_lawful(&story.failed(1500, "t1", "OUTCOME_UNKNOWN", true, "B#1").judged());
 }
 
 #[test]
@@ -99,30 +97,21 @@ fn what_the_back_end_missed_while_it_was_disconnected_is_not_missing() {
 #[test]
 fn a_dead_incarnation_may_be_read_late_until_its_successor_speaks() {
     let story = Story::begin()
-        .read(100, "t1")
-        .ack(101, "t1", "A#1")
+        .accepted_read(100, "t1", "A#1")
         .kill(102, "A")
         .ready(400, "A");
     let story = story
         .value(401, "t1", "Acme", "A#1")
-        .read(5000, "t2")
-        .ack(5001, "t2", "A#2");
+        .accepted_read(5000, "t2", "A#2");
     assert_lawful(&story.value(5002, "t2", "Acme", "A#2").judged());
 }
 
 #[test]
 fn a_broker_that_forgot_begins_a_new_era() {
     let story = Story::begin()
-        .read(100, "t1")
-        .ack(101, "t1", "A#3")
-        .execute(110, "t2")
-        .ack(111, "t2", "A#3");
-    let story = story.ran(112, "t2", 7).with(
-        200,
-        Event::Era {
-            reason: "the broker restarted empty".into(),
-        },
-    );
+        .accepted_read(100, "t1", "A#3")
+        .accepted_execute(110, "t2", "A#3");
+    let story = story.ran(112, "t2", 7).era(200, "the broker restarted empty");
     let story = story
         .request(2000, "t2", "execute", "/3303/0/5605", 2)
         .ack(2001, "t2", "A#1");
@@ -133,7 +122,7 @@ fn a_broker_that_forgot_begins_a_new_era() {
 
 #[test]
 fn an_interrupted_run_leaves_its_tickets_open() {
-    let story = Story::begin().read(100, "t1").ack(101, "t1", "A#1");
+    let story = Story::begin().accepted_read(100, "t1", "A#1");
     let judgement = story.with(900, Event::Ended { interrupted: true }).cut_off();
     assert_lawful(&judgement);
     assert_eq!(judgement.open, 1);
@@ -141,14 +130,11 @@ fn an_interrupted_run_leaves_its_tickets_open() {
 
 #[test]
 fn a_late_datagram_of_a_ticket_that_timed_out_breaks_no_order() {
-    let err = r#""err":{"errorMessage":"no answer","code":"TIMEOUT","sent":true}"#;
     let story = Story::begin()
-        .execute(100, "t1")
-        .ack(101, "t1", "A#1")
-        .execute(110, "t2")
-        .ack(111, "t2", "A#1");
+        .accepted_execute(100, "t1", "A#1")
+        .accepted_execute(110, "t2", "A#1");
     let story = story
-        .says(10_200, "t1", err, "A#1")
+        .failed(10_200, "t1", "TIMEOUT", true, "A#1")
         .ran(10_300, "t2", 8)
         .changed(10_301, "t2", "A#1");
     assert_lawful(&story.ran(10_400, "t1", 7).judged());
@@ -156,60 +142,59 @@ fn a_late_datagram_of_a_ticket_that_timed_out_breaks_no_order() {
 
 #[test]
 fn a_device_that_does_not_recognise_copies_may_execute_each_of_them() {
-    let story = Story::begin()
-        .forgetful()
-        .execute(100, "t1")
-        .ack(101, "t1", "A#1");
+    let story = Story::begin().forgetful().accepted_execute(100, "t1", "A#1");
     let story = story.ran_for(102, "A").ran_for(2100, "A").ran_for(2101, "A");
     assert_lawful(&story.changed(2102, "t1", "A#1").judged());
 }
 
 #[test]
 fn a_device_that_rebooted_may_execute_a_copy_of_the_same_message() {
-    let err = r#""err":{"errorMessage":"registered again","code":"OUTCOME_UNKNOWN","sent":true}"#;
     let story = Story::begin()
-        .execute(100, "t1")
-        .ack(101, "t1", "A#1")
+        .accepted_execute(100, "t1", "A#1")
         .ran(102, "t1", 7)
         .rebooted(103);
-    assert_lawful(&story.ran(2100, "t1", 7).says(3000, "t1", err, "A#1").judged());
+    assert_lawful(
+        &story
+            .ran(2100, "t1", 7)
+            .failed(3000, "t1", "OUTCOME_UNKNOWN", true, "A#1")
+            .judged(),
+    );
 }
 
 #[test]
 fn a_stored_request_waits_for_somebody_who_can_end_it() {
-    let err = r#""err":{"errorMessage":"no answer","code":"TIMEOUT","sent":true}"#;
     let story = || {
-        let story = Story::begin().read(100, "t1").ack(101, "t1", "A#1");
+        let story = Story::begin().accepted_read(100, "t1", "A#1");
         story.kill(200, "A").kill(300, "B")
     };
     let judgement = story().judged();
     assert_eq!((judgement.count(Breach::NoTerminal), judgement.open), (0, 1));
     // Both are gone when the request times out at 10.1 s; the one who comes back ends it.
-    let late = story().ready(14_000, "A").says(14_500, "t1", err, "A#2").judged();
+    let late = story()
+        .ready(14_000, "A")
+        .failed(14_500, "t1", "TIMEOUT", true, "A#2")
+        .judged();
     assert_eq!(late.count(Breach::Late), 0);
 }
 
 #[test]
 fn the_time_of_a_request_counts_from_when_it_could_reach_the_cluster() {
-    let link = |up| Event::Link {
-        id: "back-end".into(),
-        up,
-    };
-    let err = r#""err":{"errorMessage":"no answer","code":"TIMEOUT","sent":false}"#;
     // Published at 2 s, under way for 3 s, due at 16.5 s.
     let stalled = |ended_ms| {
-        let story = Story::begin().kill(1000, "B").with(2000, link(false));
-        let story = story.read(2010, "t1").with(5000, link(true));
-        let story = story.ack(5002, "t1", "A#1").says(ended_ms, "t1", err, "A#1");
+        let story = Story::begin().kill(1000, "B").linked(2000, false);
+        let story = story.read(2010, "t1").linked(5000, true);
+        let story = story
+            .ack(5002, "t1", "A#1")
+            .failed(ended_ms, "t1", "TIMEOUT", false, "A#1");
         story.judged().count(Breach::Late)
     };
     assert_eq!((stalled(16_500), stalled(16_503)), (0, 1));
     // What was said in time is heard when the back end hears again.
     let deaf = |until_ms| {
-        let story = Story::begin().read(100, "t1").ack(101, "t1", "A#1");
-        let story = story.with(10_000, link(false)).with(until_ms, link(true));
+        let story = Story::begin().accepted_read(100, "t1", "A#1");
+        let story = story.linked(10_000, false).linked(until_ms, true);
         story
-            .says(until_ms + 2, "t1", err, "A#1")
+            .failed(until_ms + 2, "t1", "TIMEOUT", false, "A#1")
             .judged()
             .count(Breach::Late)
     };

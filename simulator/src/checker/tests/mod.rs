@@ -26,14 +26,8 @@ struct Story {
 impl Story {
     /// Two instances, a connected back end.
     fn begin() -> Story {
-        let mut story = Story::default();
-        story.add(
-            0,
-            Event::Era {
-                reason: "start".into(),
-            },
-        );
-        story.add(0, Event::BackEnd { connected: true });
+        let story = Story::default().era(0, "start");
+        let story = story.with(0, Event::BackEnd { connected: true });
         story.ready(0, "A").ready(0, "B")
     }
 
@@ -47,6 +41,11 @@ impl Story {
     fn with(mut self, at_ms: u64, event: Event) -> Story {
         self.add(at_ms, event);
         self
+    }
+
+    fn era(self, at_ms: u64, reason: &str) -> Story {
+        let reason = reason.into();
+        self.with(at_ms, Event::Era { reason })
     }
 
     fn ready(self, at_ms: u64, id: &str) -> Story {
@@ -85,6 +84,16 @@ impl Story {
         self.request(at_ms, ticket, "execute", "/3303/0/5605", 1)
     }
 
+    /// A read that is acknowledged after 1 ms.
+    fn accepted_read(self, at_ms: u64, ticket: &str, by: &str) -> Story {
+        self.read(at_ms, ticket).ack(at_ms + 1, ticket, by)
+    }
+
+    /// An execute that is acknowledged after 1 ms.
+    fn accepted_execute(self, at_ms: u64, ticket: &str, by: &str) -> Story {
+        self.execute(at_ms, ticket).ack(at_ms + 1, ticket, by)
+    }
+
     fn heard(self, at_ms: u64, message: &str) -> Story {
         self.with(
             at_ms,
@@ -104,6 +113,18 @@ impl Story {
 
     fn ack(self, at_ms: u64, ticket: &str, by: &str) -> Story {
         self.says(at_ms, ticket, r#""ack":true"#, by)
+    }
+
+    /// An error instead of an acknowledgement.
+    fn refused(self, at_ms: u64, ticket: &str, code: &str, by: &str) -> Story {
+        let err = format!(r#""err":{{"errorMessage":"no","code":"{code}"}}"#);
+        self.says(at_ms, ticket, &err, by)
+    }
+
+    /// An error that ends a ticket; `sent` tells whether the request may have reached the device.
+    fn failed(self, at_ms: u64, ticket: &str, code: &str, sent: bool, by: &str) -> Story {
+        let err = format!(r#""err":{{"errorMessage":"no answer","code":"{code}","sent":{sent}}}"#);
+        self.says(at_ms, ticket, &err, by)
     }
 
     fn value(self, at_ms: u64, ticket: &str, value: &str, by: &str) -> Story {
@@ -182,10 +203,22 @@ impl Story {
             .with(to_ms, Event::BackEnd { connected: true })
     }
 
+    /// The connections of the back end break, or are whole again.
+    fn linked(self, at_ms: u64, up: bool) -> Story {
+        let id = "back-end".into();
+        self.with(at_ms, Event::Link { id, up })
+    }
+
     fn registration(self, at_ms: u64, channel: RegistrationChannel, id: &str, rev: u64) -> Story {
-        let plain = format!(r#"{{"ep":"dev-1","regId":"{id}","rev":{rev},"reason":"replaced"}}"#);
+        let rest = format!(r#""regId":"{id}","rev":{rev},"reason":"replaced""#);
+        self.registration_with(at_ms, channel, &rest)
+    }
+
+    /// `rest` stands behind the endpoint.
+    fn registration_with(self, at_ms: u64, channel: RegistrationChannel, rest: &str) -> Story {
+        let plain = format!(r#"{{"ep":"dev-1",{rest}}}"#);
         let message = match channel {
-            RegistrationChannel::Up => format!(r#"{{"regUpdate":{{"regId":"{id}"}},"regUpdated":{plain}}}"#),
+            RegistrationChannel::Up => format!(r#"{{"regUpdate":{{}},"regUpdated":{plain}}}"#),
             _ => plain,
         };
         self.with(at_ms, Event::Registration { channel, message })

@@ -2,9 +2,14 @@
 
 use super::*;
 
+/// The registration r1 of `dev-1`, with rev 1, after 1 ms.
+fn announced() -> Story {
+    Story::begin().registration(1, RegistrationChannel::New, "r1", 1)
+}
+
 #[test]
 fn registration_events_in_sequence_are_lawful() {
-    let story = Story::begin().registration(1, RegistrationChannel::New, "r1", 1);
+    let story = announced();
     let story = story.registration(2, RegistrationChannel::Up, "r1", 2);
     let story = story.registration(3, RegistrationChannel::Del, "r1", 3);
     assert_lawful(&story.registration(3, RegistrationChannel::New, "r2", 4).judged());
@@ -17,20 +22,19 @@ fn a_gap_in_rev_is_a_violation_unless_the_back_end_was_away() {
             .registration(9000, RegistrationChannel::Up, "r1", 5)
             .judged()
     };
-    let begin = || Story::begin().registration(1, RegistrationChannel::New, "r1", 1);
-    let judgement = gap(begin());
+    let judgement = gap(announced());
     assert_eq!((judgement.count(Breach::Event), judgement.event_gaps), (1, 0));
     assert_eq!(
         judgement.violations[0].explanation,
         "rev 5 after rev 1: expected 2"
     );
-    let judgement = gap(begin().disconnected(4000, 5000));
+    let judgement = gap(announced().disconnected(4000, 5000));
     assert_eq!((judgement.count(Breach::Event), judgement.event_gaps), (0, 3));
 }
 
 #[test]
 fn a_registration_that_is_not_announced_as_gone_cannot_be_replaced() {
-    let story = Story::begin().registration(1, RegistrationChannel::New, "r1", 1);
+    let story = announced();
     let judgement = story.registration(2, RegistrationChannel::New, "r2", 2).judged();
     assert_eq!(judgement.count(Breach::Event), 1);
     assert_eq!(
@@ -42,7 +46,7 @@ fn a_registration_that_is_not_announced_as_gone_cannot_be_replaced() {
 
 #[test]
 fn nothing_is_published_between_the_end_of_a_registration_and_the_next() {
-    let story = Story::begin().registration(1, RegistrationChannel::New, "r1", 1);
+    let story = announced();
     let story = story.registration(2, RegistrationChannel::Del, "r1", 2);
     let judgement = story.registration(3, RegistrationChannel::Up, "r1", 3).judged();
     assert_eq!(judgement.count(Breach::Event), 1);
@@ -50,15 +54,6 @@ fn nothing_is_published_between_the_end_of_a_registration_and_the_next() {
         judgement.violations[0].explanation,
         "REG_UP r1 after REG_DEL: expected REG_NEW"
     );
-}
-
-fn registration(story: Story, at_ms: u64, channel: RegistrationChannel, rest: &str) -> Story {
-    let plain = format!(r#"{{"ep":"dev-1",{rest}}}"#);
-    let message = match channel {
-        RegistrationChannel::Up => format!(r#"{{"regUpdate":{{}},"regUpdated":{plain}}}"#),
-        _ => plain,
-    };
-    story.with(at_ms, Event::Registration { channel, message })
 }
 
 fn told(story: Story, at_ms: u64, id: &str) -> Story {
@@ -81,21 +76,12 @@ fn updated(story: Story, at_ms: u64) -> Story {
 #[test]
 fn a_registration_that_was_refreshed_does_not_expire_before_its_lifetime_is_over() {
     let story = |died_ms| {
-        let story = Story::begin();
-        let story = registration(
-            story,
-            0,
-            RegistrationChannel::New,
-            r#""regId":"r1","rev":1,"lt":10"#,
-        );
-        let story = registration(
-            story,
-            7000,
-            RegistrationChannel::Up,
-            r#""regId":"r1","rev":2,"lt":10"#,
-        );
-        let gone = r#""regId":"r1","rev":3,"lt":10,"reason":"expired""#;
-        registration(story, died_ms, RegistrationChannel::Del, gone).judged()
+        let of = |rev| format!(r#""regId":"r1","rev":{rev},"lt":10"#);
+        let gone = of(3) + r#","reason":"expired""#;
+        let story = Story::begin().registration_with(0, RegistrationChannel::New, &of(1));
+        let story = story.registration_with(7000, RegistrationChannel::Up, &of(2));
+        let story = story.registration_with(died_ms, RegistrationChannel::Del, &gone);
+        story.judged()
     };
     assert_lawful(&story(17_001));
     let judgement = story(10_001);
@@ -108,9 +94,8 @@ fn a_registration_that_was_refreshed_does_not_expire_before_its_lifetime_is_over
 
 #[test]
 fn a_registration_that_only_the_device_was_told_of_is_reported() {
-    let announced = |story: Story| story.registration(1, RegistrationChannel::New, "r1", 1);
-    assert_lawful(&told(announced(Story::begin()), 5, "r1").judged());
-    let judgement = told(announced(Story::begin()), 5, "r2").judged();
+    assert_lawful(&told(announced(), 5, "r1").judged());
+    let judgement = told(announced(), 5, "r2").judged();
     let violation = assert_only(&judgement, Breach::Event, "");
     assert_eq!(
         violation.explanation,
@@ -121,7 +106,7 @@ fn a_registration_that_only_the_device_was_told_of_is_reported() {
 #[test]
 fn an_update_that_only_the_device_was_told_of_is_reported() {
     let begin = || {
-        let story = Story::begin().registration(1, RegistrationChannel::New, "r1", 1);
+        let story = announced();
         let story = updated(told(story, 5, "r1"), 7000);
         story.registration(7000, RegistrationChannel::Up, "r1", 2)
     };
@@ -136,7 +121,7 @@ fn an_update_that_only_the_device_was_told_of_is_reported() {
 
 /// The registration r1 becomes r2 while the device has r1.
 fn replaced(between: Option<Event>) -> Judgement {
-    let story = Story::begin().registration(1, RegistrationChannel::New, "r1", 1);
+    let story = announced();
     let mut story = told(story, 5, "r1");
     if let Some(event) = between {
         story.add(6000, event);

@@ -2,15 +2,10 @@
 
 use super::*;
 
-const TIMEOUT: &str = r#""err":{"errorMessage":"","code":"TIMEOUT","sent":true}"#;
-
 /// Nothing is done to anybody from 1 s on; the ticket is open from 2 s to `end_ms`.
 fn open_until(end_ms: u64, between: impl FnOnce(Story) -> Story) -> Story {
-    let story = Story::begin()
-        .kill(1000, "A")
-        .read(2000, "t1")
-        .ack(2001, "t1", "B#1");
-    between(story).says(end_ms, "t1", TIMEOUT, "B#1")
+    let story = Story::begin().kill(1000, "A").accepted_read(2000, "t1", "B#1");
+    between(story).failed(end_ms, "t1", "TIMEOUT", true, "B#1")
 }
 
 #[test]
@@ -39,7 +34,7 @@ fn a_timeout_soon_after_a_fault_or_behind_other_requests_is_lawful() {
     assert_eq!(unserved(open_until(13_999, |story| story)), 0);
     assert_eq!(unserved(open_until(30_000, |story| story.kill(20_000, "A"))), 0);
     let busy = |story: Story| {
-        let story = story.read(3000, "t2").ack(3001, "t2", "B#1");
+        let story = story.accepted_read(3000, "t2", "B#1");
         story.value(19_000, "t2", "Acme", "B#1")
     };
     assert_eq!(unserved(open_until(30_000, busy)), 0);
