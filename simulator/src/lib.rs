@@ -8,6 +8,7 @@ pub mod fleet;
 pub mod history;
 pub mod load;
 pub mod network;
+mod outside;
 mod progress;
 pub mod real;
 mod recorder;

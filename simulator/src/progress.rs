@@ -82,3 +82,8 @@ impl Progress {
         }
     }
 }
+
+/// Seconds since the start of the run, as a person reads them.
+pub fn seconds(time: Time) -> f64 {
+    time.as_micros() as f64 / 1e6
+}

@@ -20,13 +20,10 @@ use super::instances::{Instances, State};
 use super::message_broker::BROKER_TAG;
 use super::northbound::{Northbound, NorthboundEvent};
 use super::socket::FleetSocket;
-use crate::backend::BackEnd;
-use crate::balancer::Balancer;
-use crate::fleet::Fleet;
 use crate::history::Event;
-use crate::load::Load;
-use crate::network::{Impairment, Network, Packet};
-use crate::progress::Progress;
+use crate::network::Packet;
+use crate::outside::Outside;
+use crate::progress::{Progress, seconds};
 use crate::recorder::Recorder;
 use crate::run::EnvironmentError;
 use crate::scenario::{Fault, FaultAction};
@@ -47,19 +44,9 @@ const LATE_ARRIVAL: Duration = Duration::from_millis(250);
 pub struct RunLoop {
     /// The time.
     pub clock: RunClock,
-    /// The devices.
-    pub fleet: Fleet,
-    /// The network from the devices.
-    pub uplink: Network<Packet>,
-    /// The network to the devices.
-    pub downlink: Network<Packet>,
-    /// What stands before the cluster.
-    pub balancer: Balancer,
-    /// The requests to come.
-    pub load: Load,
-    /// Who makes them.
-    pub back_end: BackEnd,
-    /// Its connections.
+    /// What stands around the cluster.
+    pub outside: Outside,
+    /// The connections of the back end.
     pub northbound: Northbound,
     /// The cluster.
     pub instances: Instances,
@@ -172,11 +159,7 @@ impl RunLoop {
         let now = self.clock.now();
         self.inject_faults(now);
         self.make_requests(now);
-        self.back_end.handle_timeout(now);
-        self.balancer.handle_timeout(now);
-        if self.fleet.next_deadline().is_some_and(|at| at <= now) {
-            self.fleet.handle_timeout(now);
-        }
+        self.outside.handle_timeout(now);
         self.move_datagrams(now);
         self.flush_events(now);
         self.measure(now);
@@ -185,7 +168,7 @@ impl RunLoop {
 
     fn receive_datagrams(&mut self) -> Result<(), EnvironmentError> {
         let now = self.clock.now();
-        let downlink = &mut self.downlink;
+        let downlink = &mut self.outside.downlink;
         for _ in 0..BATCHES_PER_TURN {
             let more = self.socket.receive(|received| {
                 let packet = Packet {
@@ -201,7 +184,7 @@ impl RunLoop {
                 break;
             }
         }
-        let balancer = &mut self.balancer;
+        let balancer = &mut self.outside.balancer;
         self.health
             .receive(|instance, datagram| balancer.handle_datagram(instance, datagram));
         Ok(())
@@ -209,73 +192,58 @@ impl RunLoop {
 
     /// Brings datagrams to where they are due, until nothing moves any more.
     fn move_datagrams(&mut self, now: Time) {
-        while let Some(packet) = self.downlink.poll(now) {
-            self.fleet.receive(now, &packet);
+        while let Some(packet) = self.outside.downlink.poll(now) {
+            self.outside.fleet.receive(now, &packet);
         }
-        while let Some(packet) = self.fleet.poll_packet() {
+        while let Some(packet) = self.outside.fleet.poll_packet() {
             let bytes = packet.datagram.len();
-            self.uplink.send(now, packet, bytes);
+            self.outside.uplink.send(now, packet, bytes);
         }
-        while let Some(Packet { device, datagram, .. }) = self.uplink.poll(now) {
+        while let Some(Packet { device, datagram, .. }) = self.outside.uplink.poll(now) {
             let source = SocketAddrV4::new(device, self.socket.port());
-            if let Some(instance) = self.balancer.route(now, source) {
+            if let Some(instance) = self.outside.balancer.route(now, source) {
                 let server = self.instances.all()[instance].address;
                 self.socket.send(device, server, &datagram);
             }
-            self.fleet.recycle(datagram);
+            self.outside.fleet.recycle(datagram);
         }
-        while let Some(ping) = self.balancer.poll_transmit() {
+        while let Some(ping) = self.outside.balancer.poll_transmit() {
             self.health.send(ping.instance, &ping.datagram);
         }
     }
 
     fn make_requests(&mut self, now: Time) {
-        while let Some(arrival) = self.load.poll(now, self.back_end.registry().endpoints()) {
-            self.lateness = self.lateness.max(now - arrival.intended);
-            self.back_end.request(now, arrival);
-        }
+        self.lateness = self.lateness.max(self.outside.make_requests(now));
         if now >= self.duration {
-            self.back_end.stop_load();
+            self.outside.back_end.stop_load();
         }
     }
 
     /// Hands on what the state machines have to say.
     fn flush_events(&mut self, now: Time) {
-        while let Some(event) = self.back_end.poll_event() {
+        let instances = self.instances.all();
+        while let Some(event) = self.outside.poll_event(|instance| instances[instance].id.clone()) {
             self.recorder.record(now, event);
         }
-        while let Some(publication) = self.back_end.poll_publication() {
+        while let Some(publication) = self.outside.back_end.poll_publication() {
             self.northbound.publish(publication.payload);
-        }
-        while let Some(event) = self.fleet.poll_event() {
-            self.recorder.record(now, event);
-        }
-        while let Some(change) = self.balancer.poll_event() {
-            let id = self.instances.all()[change.instance].id.clone();
-            self.recorder.record(
-                now,
-                Event::Health {
-                    id,
-                    healthy: change.healthy,
-                },
-            );
         }
     }
 
     fn handle_northbound(&mut self, event: NorthboundEvent) {
         let now = self.clock.now();
         match event {
-            NorthboundEvent::Connected => self.back_end.handle_connection(now, true),
+            NorthboundEvent::Connected => self.outside.back_end.handle_connection(now, true),
             NorthboundEvent::Disconnected { reason } => {
                 self.warn(format!("the back end lost its broker connection: {reason}"));
-                self.back_end.handle_connection(now, false);
+                self.outside.back_end.handle_connection(now, false);
             }
-            NorthboundEvent::Response(message) => self.back_end.handle_response(message),
+            NorthboundEvent::Response(message) => self.outside.back_end.handle_response(message),
             NorthboundEvent::Registration(channel, message) => {
-                self.back_end.handle_registration(channel, message);
+                self.outside.back_end.handle_registration(channel, message);
             }
         }
-        while let Some(event) = self.back_end.poll_event() {
+        while let Some(event) = self.outside.back_end.poll_event() {
             self.recorder.record(now, event);
         }
     }
@@ -307,36 +275,19 @@ impl RunLoop {
         let is_due = |fault: &Fault| Time::ZERO + fault.at <= now;
         while self.faults.front().is_some_and(is_due) {
             let fault = self.faults.pop_front().expect("one is due");
-            match &fault.action {
-                FaultAction::Network(network) => {
-                    let impairment = Impairment::from(network);
-                    self.uplink.set_impairment(impairment);
-                    self.downlink.set_impairment(impairment);
-                    self.note_fault(now, &fault, Vec::new(), Vec::new());
-                }
-                FaultAction::FlowReset if self.balancer.reset_flows() => {
-                    self.note_fault(now, &fault, Vec::new(), Vec::new());
-                }
-                FaultAction::FlowReset => {
-                    self.note_no_effect(now, &fault, "the balancer's policy knows no flows");
-                }
-                FaultAction::Devices(what) => {
-                    let hit = self.fleet.suffer(now, what, &mut self.fault_random);
-                    let names = hit.iter().map(|&device| self.fleet.name_of(device)).collect();
-                    match hit[..] {
-                        [] => self.note_no_effect(now, &fault, "none of these devices is switched on"),
-                        _ => self.note_fault(now, &fault, Vec::new(), names),
-                    }
-                }
-                _ => self.hit_instances(now, &fault),
+            let random = &mut self.fault_random;
+            match self.outside.suffer(now, &fault.action, random) {
+                Some(Ok(names)) => self.note_fault(now, &fault, Vec::new(), names),
+                Some(Err(reason)) => self.note_no_effect(now, &fault, reason),
+                None => self.hit_instances(now, &fault),
             }
         }
     }
 
     fn hit_instances(&mut self, now: Time, fault: &Fault) {
-        let registry = self.back_end.registry();
+        let registry = self.outside.back_end.registry();
         let owners = registry.owners();
-        let endpoint = self.back_end.busiest_endpoint();
+        let endpoint = self.outside.back_end.busiest_endpoint();
         let owner = endpoint.and_then(|endpoint| registry.owner(&endpoint));
         let candidates: Vec<Candidate> = self
             .instances
@@ -380,7 +331,7 @@ impl RunLoop {
             affected.iter().map(|ep| ep.to_string()).collect(),
         );
         for endpoint in affected {
-            self.back_end.probe(now, endpoint);
+            self.outside.back_end.probe(now, endpoint);
         }
         self.last_faulted = hit;
     }
@@ -408,7 +359,7 @@ impl RunLoop {
         let port = |&index: &usize| self.instances.all()[index].address.port();
         hit.iter()
             .map(port)
-            .flat_map(|port| self.back_end.registry().owned_by(port))
+            .flat_map(|port| self.outside.back_end.registry().owned_by(port))
             .collect()
     }
 
@@ -442,7 +393,8 @@ impl RunLoop {
     }
 
     fn measure(&mut self, now: Time) {
-        if self.at_full_fleet.is_none() && self.back_end.registry().endpoints().len() >= self.devices {
+        if self.at_full_fleet.is_none() && self.outside.back_end.registry().endpoints().len() >= self.devices
+        {
             self.instances.sample();
             let simulator = super::usage::Usage::own().map_or(0, |usage| usage.rss_kib);
             self.at_full_fleet = Some(ResidentMemory {
@@ -454,22 +406,12 @@ impl RunLoop {
             self.instances.sample();
             self.next_sample = now + SAMPLE_INTERVAL;
         }
-        let counts = self.back_end.counts();
-        let (registered, open) = (self.fleet.registered(), self.back_end.open());
-        self.progress.update(now, || {
-            format!(
-                "{:>7.1} s  registered {registered}  sent {}  acked {}  ended {} ({} errors)  open {open}",
-                seconds(now),
-                counts.sent,
-                counts.acked,
-                counts.answered + counts.failed,
-                counts.failed
-            )
-        });
+        let outside = &self.outside;
+        self.progress.update(now, || outside.progress(now));
     }
 
     fn is_over(&mut self) -> bool {
-        if !self.back_end.is_finished() {
+        if !self.outside.back_end.is_finished() {
             return false;
         }
         let now = self.clock.now();
@@ -478,22 +420,12 @@ impl RunLoop {
 
     fn next_deadline(&self) -> Time {
         let deadlines = [
-            self.uplink.next_deadline(),
-            self.downlink.next_deadline(),
-            self.fleet.next_deadline(),
-            self.load.next_deadline(),
-            self.back_end.next_deadline(),
             self.faults.front().map(|fault| Time::ZERO + fault.at),
             self.progress.next_deadline(),
             self.quiet_since.map(|since| since + LINGER),
-            Some(self.balancer.next_deadline()),
-            Some(self.next_sample),
         ];
-        deadlines
-            .into_iter()
-            .flatten()
-            .min()
-            .expect("there is always a next measurement")
+        let next = self.outside.next_deadline().min(self.next_sample);
+        deadlines.into_iter().flatten().fold(next, Time::min)
     }
 
     async fn wait(&mut self, interrupts: &mut Interrupts) -> Wake {
@@ -511,9 +443,7 @@ impl RunLoop {
 
     /// What a reader of the report should know about the harness itself.
     pub fn harness_warnings(&self) -> Vec<String> {
-        let counts = self.back_end.counts();
         let (foreign, unsent) = self.socket.foreign_and_unsent();
-        let overflowed = self.uplink.stats().overflowed + self.downlink.stats().overflowed;
         let facts = [
             (
                 self.socket.kernel_drops(),
@@ -524,29 +454,9 @@ impl RunLoop {
                 foreign,
                 "datagrams from strangers reached the devices' socket and were dropped",
             ),
-            (
-                overflowed,
-                "datagrams were dropped because too many were under way",
-            ),
-            (
-                self.uplink.stats().too_large + self.downlink.stats().too_large,
-                "datagrams were larger than the network's MTU and vanished",
-            ),
-            (
-                self.balancer.dropped(),
-                "datagrams of devices were dropped because no instance was healthy",
-            ),
-            (
-                self.load.skipped(),
-                "requests were not made because no device was registered",
-            ),
-            (
-                counts.refused,
-                "requests were not made because too many tickets were open",
-            ),
-            (counts.unreadable, "messages of the cluster could not be read"),
         ];
-        let told = facts.into_iter().filter(|(count, _)| *count > 0);
+        let facts = facts.into_iter().chain(self.outside.warnings());
+        let told = facts.filter(|(count, _)| *count > 0);
         let mut warnings: Vec<String> = told.map(|(count, what)| format!("{count} {what}")).collect();
         if self.lateness > LATE_ARRIVAL {
             let late = self.lateness.as_millis();
@@ -556,8 +466,4 @@ impl RunLoop {
         }
         warnings
     }
-}
-
-fn seconds(time: Time) -> f64 {
-    time.as_micros() as f64 / 1e6
 }

@@ -19,12 +19,9 @@ use super::northbound::{Channels, Northbound, NorthboundEvent};
 use super::run_loop::{Interrupts, ResidentMemory, RunLoop};
 use super::socket::FleetSocket;
 use super::usage::Usage;
-use crate::backend::BackEnd;
-use crate::balancer::Balancer;
-use crate::fleet::{Fleet, FleetConfig, MAX_DEVICES};
+use crate::fleet::{FleetConfig, MAX_DEVICES};
 use crate::history::{Event, Header, HistoryWriter};
-use crate::load::{Load, LoadOptions};
-use crate::network::{Impairment, Network};
+use crate::outside::Outside;
 use crate::progress::Progress;
 use crate::recorder::{Recorder, cannot_write};
 use crate::report::{Floor, InstanceCost, ProcessCost, RunFacts};
@@ -38,8 +35,6 @@ const READY_LIMIT: Duration = Duration::from_secs(20);
 const STOP_LIMIT: Duration = Duration::from_secs(3);
 /// How long the bare echo is measured.
 const FLOOR_TIME: Duration = Duration::from_secs(1);
-/// Most datagrams under way in one direction.
-const MAX_IN_FLIGHT: usize = 1_000_000;
 
 /// What stands before the loop starts.
 struct Environment {
@@ -259,37 +254,20 @@ async fn build(scenario: &Scenario, options: &RunOptions, parts: Parts) -> Resul
         EnvironmentError::new(format!("the devices' UDP socket could not be opened: {error}"))
     })?;
     let recorder = recorder(scenario, options)?;
-    let impairment = Impairment::from(&scenario.devices.network);
-    let network = |purpose| generator(seed, purpose);
-    let streams = scenario.load.iter().map(LoadOptions::from).collect();
     let fleet = fleet_config(scenario)?;
     let clock = RunClock::start();
-    let mut back_end = BackEnd::new(scenario.into(), generator(seed, Purpose::Tickets));
-    back_end.handle_connection(Time::ZERO, true);
     let instances = parts.instances.all().len();
     // Last of all before the devices, so that it is their memory which comes on top.
     let idle = ResidentMemory {
         simulator: Usage::own().map_or(0, |usage| usage.rss_kib),
         instances: parts.idle_kib,
     };
+    let mut outside = Outside::new(scenario, fleet, instances, seed);
+    outside.back_end.handle_connection(Time::ZERO, true);
     Ok(RunLoop {
         clock,
         idle,
-        fleet: Fleet::new(fleet, Time::ZERO, generator(seed, Purpose::Fleet)),
-        uplink: Network::new(impairment, network(Purpose::Uplink), MAX_IN_FLIGHT),
-        downlink: Network::new(impairment, network(Purpose::Downlink), MAX_IN_FLIGHT),
-        balancer: Balancer::new(
-            Time::ZERO,
-            (&scenario.balancer).into(),
-            instances,
-            network(Purpose::Balancer),
-        ),
-        load: Load::new(
-            streams,
-            generator(seed, Purpose::Arrivals),
-            generator(seed, Purpose::Choices),
-        ),
-        back_end,
+        outside,
         northbound: parts.northbound,
         instances: parts.instances,
         children: parts.children,
@@ -325,9 +303,9 @@ fn facts(world: &RunLoop, broker: &MessageBroker, floor: Option<Floor>, began: I
         let devices = world.devices.max(1) as f64;
         (full > idle).then(|| (full - idle) as f64 * 1024.0 / devices)
     };
-    let registry = world.back_end.registry();
+    let registry = world.outside.back_end.registry();
     let instances: Vec<InstanceCost> = world.instances.costs(|instance| {
-        registry.served_by(instance.address.port()) + world.back_end.ended_by(&instance.id)
+        registry.served_by(instance.address.port()) + world.outside.back_end.ended_by(&instance.id)
     });
     let full = world.at_full_fleet;
     let mut warnings = world.warnings.clone();

@@ -17,14 +17,11 @@ use super::cluster::{Cluster, ClusterEvent};
 use super::message_broker::UNIX_ORIGIN_US;
 use super::trace::Trace;
 use super::watch::{Watching, tell};
-use crate::backend::BackEnd;
-use crate::balancer::Balancer;
-use crate::fleet::{Fleet, FleetConfig, MAX_DEVICES};
+use crate::fleet::{FleetConfig, MAX_DEVICES};
 use crate::history::REDIS;
 use crate::history::{Entry, Event};
-use crate::load::{Load, LoadOptions};
-use crate::network::{Impairment, Network, Packet};
-use crate::progress::Progress;
+use crate::outside::Outside;
+use crate::progress::{Progress, seconds};
 use crate::run::EnvironmentError;
 use crate::scenario::{Fault, FaultAction, Scenario, Target};
 use crate::seed::{Purpose, generator};
@@ -34,8 +31,6 @@ use crate::targets::{Candidate, choose};
 const READY_LIMIT: Duration = Duration::from_secs(20);
 /// How long the loop listens on when all tickets have ended: a second outcome that comes late is still heard.
 const LINGER: Duration = Duration::from_millis(500);
-/// Most datagrams under way in one direction.
-const MAX_IN_FLIGHT: usize = 1_000_000;
 /// Defects that are kept; what is wrong more often is wrong in the same way.
 const MAX_DEFECTS: usize = 100;
 /// The port of all devices.
@@ -49,12 +44,7 @@ pub struct World {
     /// What the cluster's clock shows at the start of the run.
     origin: Duration,
     cluster: Cluster,
-    fleet: Fleet,
-    uplink: Network<Packet>,
-    downlink: Network<Packet>,
-    balancer: Balancer,
-    load: Load,
-    back_end: BackEnd,
+    outside: Outside,
     faults: VecDeque<Fault>,
     fault_random: ChaCha8Rng,
     /// The fault that waits for the moment between two outputs of each instance.
@@ -83,22 +73,12 @@ impl World {
         let cluster = Cluster::new(scenario, seed).map_err(|error| wrong(&error))?;
         let epoch_s = i64::try_from(UNIX_ORIGIN_US / 1_000_000).unwrap_or(i64::MAX);
         let fleet = FleetConfig::of(&scenario.devices, epoch_s).map_err(|error| wrong(&error))?;
-        let impairment = Impairment::from(&scenario.devices.network);
-        let random = |purpose| generator(seed, purpose);
-        let network = |purpose| Network::new(impairment, random(purpose), MAX_IN_FLIGHT);
-        let streams = scenario.load.iter().map(LoadOptions::from).collect();
-        let balancer = (&scenario.balancer).into();
         let mut world = World {
             now: Time::ZERO,
             origin: Duration::ZERO,
-            fleet: Fleet::new(fleet, Time::ZERO, random(Purpose::Fleet)),
-            uplink: network(Purpose::Uplink),
-            downlink: network(Purpose::Downlink),
-            balancer: Balancer::new(Time::ZERO, balancer, cluster.len(), random(Purpose::Balancer)),
-            load: Load::new(streams, random(Purpose::Arrivals), random(Purpose::Choices)),
-            back_end: BackEnd::new(scenario.into(), random(Purpose::Tickets)),
+            outside: Outside::new(scenario, fleet, cluster.len(), seed),
             faults: scenario.fault.iter().cloned().collect(),
-            fault_random: random(Purpose::Faults),
+            fault_random: generator(seed, Purpose::Faults),
             ambushes: vec![None; cluster.len()],
             last_faulted: Vec::new(),
             duration: Time::ZERO + scenario.duration,
@@ -135,11 +115,7 @@ impl World {
         self.now = self.now.max(self.next_deadline());
         self.inject_faults();
         self.make_requests();
-        self.back_end.handle_timeout(self.now);
-        self.balancer.handle_timeout(self.now);
-        if self.fleet.next_deadline().is_some_and(|at| at <= self.now) {
-            self.fleet.handle_timeout(self.now);
-        }
+        self.outside.handle_timeout(self.now);
         self.move_datagrams();
         self.step_cluster();
         self.flush_events();
@@ -161,31 +137,11 @@ impl World {
 
     /// What a reader of the report should know.
     pub fn warnings(&self) -> Vec<String> {
-        let counts = self.back_end.counts();
-        let facts = [
-            (
-                self.uplink.stats().overflowed + self.downlink.stats().overflowed,
-                "datagrams were dropped because too many were under way",
-            ),
-            (
-                self.uplink.stats().too_large + self.downlink.stats().too_large,
-                "datagrams were larger than the network's MTU and vanished",
-            ),
-            (
-                self.balancer.dropped(),
-                "datagrams of devices were dropped because no instance was healthy",
-            ),
-            (
-                self.load.skipped(),
-                "requests were not made because no device was registered",
-            ),
-            (
-                counts.refused,
-                "requests were not made because too many tickets were open",
-            ),
-            (counts.unreadable, "messages of the cluster could not be read"),
-        ];
-        let told = facts.into_iter().filter(|(count, _)| *count > 0);
+        let told = self
+            .outside
+            .warnings()
+            .into_iter()
+            .filter(|(count, _)| *count > 0);
         let told = told.map(|(count, what)| format!("{count} {what}"));
         self.warnings.iter().cloned().chain(told).collect()
     }
@@ -250,34 +206,26 @@ impl World {
         let cluster = self.cluster.next_deadline();
         let deadlines = [
             cluster.map(|at| at - self.origin),
-            self.uplink.next_deadline(),
-            self.downlink.next_deadline(),
-            self.fleet.next_deadline(),
-            self.load.next_deadline(),
-            self.back_end.next_deadline(),
             self.faults.front().map(|fault| Time::ZERO + fault.at),
             (!self.load_stopped).then_some(self.duration),
             self.quiet_since.map(|since| since + LINGER),
-            Some(self.balancer.next_deadline()),
         ];
-        let earliest = deadlines.into_iter().flatten().min();
-        earliest.expect("there is always a next health check")
+        let next = self.outside.next_deadline();
+        deadlines.into_iter().flatten().fold(next, Time::min)
     }
 
     fn is_over(&mut self) -> bool {
-        if !self.back_end.is_finished() {
+        if !self.outside.back_end.is_finished() {
             return false;
         }
         self.now >= *self.quiet_since.get_or_insert(self.now) + LINGER
     }
 
     fn make_requests(&mut self) {
-        while let Some(arrival) = self.load.poll(self.now, self.back_end.registry().endpoints()) {
-            self.back_end.request(self.now, arrival);
-        }
+        self.outside.make_requests(self.now);
         if self.now >= self.duration && !self.load_stopped {
             self.load_stopped = true;
-            self.back_end.stop_load();
+            self.outside.back_end.stop_load();
         }
     }
 
@@ -294,7 +242,7 @@ impl World {
     fn handle_cluster(&mut self, event: ClusterEvent) {
         match event {
             ClusterEvent::Datagram { instance, to, data } if to == BALANCER => {
-                self.balancer.handle_datagram(instance, &data);
+                self.outside.balancer.handle_datagram(instance, &data);
             }
             ClusterEvent::Datagram { instance, to, data } => {
                 if to.port() == DEVICE_PORT {
@@ -302,15 +250,15 @@ impl World {
                 }
             }
             ClusterEvent::Response(message) => {
-                self.back_end.handle_response(message);
+                self.outside.back_end.handle_response(message);
                 self.flush_back_end();
             }
             ClusterEvent::Registration(channel, message) => {
-                self.back_end.handle_registration(channel, message);
+                self.outside.back_end.handle_registration(channel, message);
                 self.flush_back_end();
             }
             ClusterEvent::BackEndConnected(connected) => {
-                self.back_end.handle_connection(self.now, connected);
+                self.outside.back_end.handle_connection(self.now, connected);
                 self.flush_back_end();
             }
             ClusterEvent::Era(reason) => self.record(Event::Era { reason }),
@@ -359,26 +307,23 @@ impl World {
     }
 
     fn flush_back_end(&mut self) {
-        while let Some(event) = self.back_end.poll_event() {
+        while let Some(event) = self.outside.back_end.poll_event() {
             self.record(event);
         }
     }
 
     /// Hands on what the state machines have to say.
     fn flush_events(&mut self) {
-        self.flush_back_end();
-        let now = self.cluster_now();
-        while let Some(publication) = self.back_end.poll_publication() {
-            self.trace(|trace| trace.publishes(self.now, &publication.payload));
-            self.cluster.publish(now, publication.payload);
-        }
-        while let Some(event) = self.fleet.poll_event() {
+        while let Some(event) = self
+            .outside
+            .poll_event(|instance| self.cluster.id(instance).to_owned())
+        {
             self.record(event);
         }
-        while let Some(change) = self.balancer.poll_event() {
-            let id = self.cluster.id(change.instance).to_owned();
-            let healthy = change.healthy;
-            self.record(Event::Health { id, healthy });
+        let now = self.cluster_now();
+        while let Some(publication) = self.outside.back_end.poll_publication() {
+            self.trace(|trace| trace.publishes(self.now, &publication.payload));
+            self.cluster.publish(now, publication.payload);
         }
     }
 
@@ -399,26 +344,11 @@ impl World {
         let is_due = |fault: &Fault| Time::ZERO + fault.at <= now;
         while self.faults.front().is_some_and(is_due) {
             let fault = self.faults.pop_front().expect("one is due");
-            match &fault.action {
-                FaultAction::Network(network) => {
-                    let impairment = Impairment::from(network);
-                    self.uplink.set_impairment(impairment);
-                    self.downlink.set_impairment(impairment);
-                    self.note_fault(&fault, &[], Vec::new());
-                }
-                FaultAction::FlowReset if self.balancer.reset_flows() => {
-                    self.note_fault(&fault, &[], Vec::new());
-                }
-                FaultAction::FlowReset => self.note_no_effect(&fault, "the balancer's policy knows no flows"),
-                FaultAction::Devices(what) => {
-                    let hit = self.fleet.suffer(now, what, &mut self.fault_random);
-                    let names = hit.iter().map(|&device| self.fleet.name_of(device)).collect();
-                    match hit[..] {
-                        [] => self.note_no_effect(&fault, "none of these devices is switched on"),
-                        _ => self.note_fault(&fault, &[], names),
-                    }
-                }
-                _ => self.aim(fault),
+            let random = &mut self.fault_random;
+            match self.outside.suffer(now, &fault.action, random) {
+                Some(Ok(names)) => self.note_fault(&fault, &[], names),
+                Some(Err(reason)) => self.note_no_effect(&fault, reason),
+                None => self.aim(fault),
             }
         }
     }
@@ -476,9 +406,9 @@ impl World {
 
     fn candidates(&mut self) -> Vec<Candidate> {
         let now = self.cluster_now();
-        let registry = self.back_end.registry();
+        let registry = self.outside.back_end.registry();
         let owners = registry.owners();
-        let endpoint = self.back_end.busiest_endpoint();
+        let endpoint = self.outside.back_end.busiest_endpoint();
         let owner = endpoint.as_deref().and_then(|endpoint| registry.owner(endpoint));
         let steward = endpoint.and_then(|endpoint| self.cluster.steward_of(now, &endpoint));
         let candidate = |instance| {
@@ -507,12 +437,17 @@ impl World {
         let affected: Vec<_> = hit
             .iter()
             .filter(|_| fault.action.harmful())
-            .flat_map(|&instance| self.back_end.registry().owned_by(self.cluster.port(instance)))
+            .flat_map(|&instance| {
+                self.outside
+                    .back_end
+                    .registry()
+                    .owned_by(self.cluster.port(instance))
+            })
             .collect();
         let names = affected.iter().map(|endpoint| endpoint.to_string()).collect();
         self.note_fault(fault, &hit, names);
         for endpoint in affected {
-            self.back_end.probe(self.now, endpoint);
+            self.outside.back_end.probe(self.now, endpoint);
         }
         self.last_faulted = hit;
     }
@@ -553,21 +488,7 @@ impl World {
     }
 
     fn show_progress(&mut self) {
-        let counts = self.back_end.counts();
-        let (now, registered, open) = (self.now, self.fleet.registered(), self.back_end.open());
-        self.progress.update(now, || {
-            format!(
-                "{:>7.1} s  registered {registered}  sent {}  acked {}  ended {} ({} errors)  open {open}",
-                seconds(now),
-                counts.sent,
-                counts.acked,
-                counts.answered + counts.failed,
-                counts.failed
-            )
-        });
+        let (outside, now) = (&self.outside, self.now);
+        self.progress.update(now, || outside.progress(now));
     }
-}
-
-fn seconds(time: Time) -> f64 {
-    time.as_micros() as f64 / 1e6
 }

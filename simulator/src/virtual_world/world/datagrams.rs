@@ -12,26 +12,26 @@ impl World {
     /// Brings datagrams to where they are due, until nothing moves any more.
     pub(super) fn move_datagrams(&mut self) {
         let now = self.now;
-        while let Some(packet) = self.downlink.poll(now) {
-            if let Some(device) = self.fleet.device_at(packet.device) {
+        while let Some(packet) = self.outside.downlink.poll(now) {
+            if let Some(device) = self.outside.fleet.device_at(packet.device) {
                 self.trace(|trace| trace.down(now, None, Some(device), &packet.datagram, None));
             }
-            self.fleet.receive(now, &packet);
+            self.outside.fleet.receive(now, &packet);
         }
-        while let Some(packet) = self.fleet.poll_packet() {
+        while let Some(packet) = self.outside.fleet.poll_packet() {
             self.send_from_device(packet);
         }
         let cluster_now = self.cluster_now();
-        while let Some(Packet { device, datagram, .. }) = self.uplink.poll(now) {
+        while let Some(Packet { device, datagram, .. }) = self.outside.uplink.poll(now) {
             let source = SocketAddrV4::new(device, DEVICE_PORT);
-            if let Some(instance) = self.balancer.route(now, source) {
-                let number = self.fleet.device_at(device);
+            if let Some(instance) = self.outside.balancer.route(now, source) {
+                let number = self.outside.fleet.device_at(device);
                 self.trace(|trace| trace.up(now, number, Some(instance), &datagram, None));
                 self.cluster
                     .send_datagram(cluster_now, instance, source, datagram);
             }
         }
-        while let Some(ping) = self.balancer.poll_transmit() {
+        while let Some(ping) = self.outside.balancer.poll_transmit() {
             let datagram = ping.datagram.to_vec();
             self.cluster
                 .send_datagram(cluster_now, ping.instance, BALANCER, datagram);
@@ -40,7 +40,7 @@ impl World {
 
     /// An instance hands over a datagram for whoever has this address.
     pub(super) fn send_to_device(&mut self, instance: usize, device: Ipv4Addr, datagram: Vec<u8>) {
-        let (now, before) = (self.now, self.downlink.stats());
+        let (now, before) = (self.now, self.outside.downlink.stats());
         let copy = self.watching.is_some().then(|| datagram.clone());
         let bytes = datagram.len();
         let packet = Packet {
@@ -48,22 +48,22 @@ impl World {
             sender: u32::try_from(instance).ok(),
             datagram,
         };
-        self.downlink.send(now, packet, bytes);
+        self.outside.downlink.send(now, packet, bytes);
         if let Some(datagram) = copy {
-            let fate = fate(before, self.downlink.stats());
-            let device = self.fleet.device_at(device);
+            let fate = fate(before, self.outside.downlink.stats());
+            let device = self.outside.fleet.device_at(device);
             self.trace(|trace| trace.down(now, Some(instance), device, &datagram, Some(fate)));
         }
     }
 
     fn send_from_device(&mut self, packet: Packet) {
-        let (now, before) = (self.now, self.uplink.stats());
+        let (now, before) = (self.now, self.outside.uplink.stats());
         let copy = self.watching.is_some().then(|| packet.clone());
         let bytes = packet.datagram.len();
-        self.uplink.send(now, packet, bytes);
+        self.outside.uplink.send(now, packet, bytes);
         if let Some(packet) = copy {
-            let fate = fate(before, self.uplink.stats());
-            let device = self.fleet.device_at(packet.device);
+            let fate = fate(before, self.outside.uplink.stats());
+            let device = self.outside.fleet.device_at(packet.device);
             self.trace(|trace| trace.up(now, device, None, &packet.datagram, Some(fate)));
         }
     }

@@ -1,0 +1,171 @@
+//! What stands around the cluster, the same in both worlds: devices, their network, the balancer, the load and the back
+//! end.
+//!
+//! In: a scenario and a seed; then the time, and what the world brings from the cluster. Out: events for the history,
+//! and what a person is told. The world itself carries datagrams and messages between here and the cluster.
+
+use std::time::Duration;
+
+use lwm2m::time::Time;
+use rand::rngs::ChaCha8Rng;
+
+use crate::backend::BackEnd;
+use crate::balancer::Balancer;
+use crate::fleet::{Fleet, FleetConfig};
+use crate::history::Event;
+use crate::load::{Load, LoadOptions};
+use crate::network::{Impairment, Network, Packet};
+use crate::progress::seconds;
+use crate::scenario::{FaultAction, Scenario};
+use crate::seed::{Purpose, generator};
+
+/// Most datagrams under way in one direction.
+const MAX_IN_FLIGHT: usize = 1_000_000;
+
+/// All that takes part in a run and is no part of the cluster.
+pub struct Outside {
+    /// The devices.
+    pub fleet: Fleet,
+    /// The network from the devices.
+    pub uplink: Network<Packet>,
+    /// The network to the devices.
+    pub downlink: Network<Packet>,
+    /// What stands before the cluster.
+    pub balancer: Balancer,
+    /// The requests to come.
+    pub load: Load,
+    /// Who makes them.
+    pub back_end: BackEnd,
+}
+
+impl Outside {
+    /// At the start of a run before a cluster of so many instances; no device has been switched on.
+    pub fn new(scenario: &Scenario, fleet: FleetConfig, instances: usize, seed: u64) -> Self {
+        let random = |purpose| generator(seed, purpose);
+        let impairment = Impairment::from(&scenario.devices.network);
+        let network = |purpose| Network::new(impairment, random(purpose), MAX_IN_FLIGHT);
+        let streams = scenario.load.iter().map(LoadOptions::from).collect();
+        let balancer = (&scenario.balancer).into();
+        Outside {
+            fleet: Fleet::new(fleet, Time::ZERO, random(Purpose::Fleet)),
+            uplink: network(Purpose::Uplink),
+            downlink: network(Purpose::Downlink),
+            balancer: Balancer::new(Time::ZERO, balancer, instances, random(Purpose::Balancer)),
+            load: Load::new(streams, random(Purpose::Arrivals), random(Purpose::Choices)),
+            back_end: BackEnd::new(scenario.into(), random(Purpose::Tickets)),
+        }
+    }
+
+    /// Makes the requests that are due. Returns by how much the latest of them was late.
+    pub fn make_requests(&mut self, now: Time) -> Duration {
+        let mut lateness = Duration::ZERO;
+        while let Some(arrival) = self.load.poll(now, self.back_end.registry().endpoints()) {
+            lateness = lateness.max(now - arrival.intended);
+            self.back_end.request(now, arrival);
+        }
+        lateness
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Time) {
+        self.back_end.handle_timeout(now);
+        self.balancer.handle_timeout(now);
+        if self.fleet.next_deadline().is_some_and(|at| at <= now) {
+            self.fleet.handle_timeout(now);
+        }
+    }
+
+    /// When something is due next: at the latest, a health check.
+    pub fn next_deadline(&self) -> Time {
+        let deadlines = [
+            self.uplink.next_deadline(),
+            self.downlink.next_deadline(),
+            self.fleet.next_deadline(),
+            self.load.next_deadline(),
+            self.back_end.next_deadline(),
+        ];
+        let health_check = self.balancer.next_deadline();
+        deadlines.into_iter().flatten().fold(health_check, Time::min)
+    }
+
+    /// The next event for the history; `id` is the name of an instance.
+    pub fn poll_event(&mut self, id: impl Fn(usize) -> String) -> Option<Event> {
+        if let Some(event) = self.back_end.poll_event().or_else(|| self.fleet.poll_event()) {
+            return Some(event);
+        }
+        let change = self.balancer.poll_event()?;
+        Some(Event::Health {
+            id: id(change.instance),
+            healthy: change.healthy,
+        })
+    }
+
+    /// Suffers a fault: the names of the devices that it hits, or why it has no effect. None if it is about something
+    /// else, the cluster or its broker.
+    pub fn suffer(
+        &mut self,
+        now: Time,
+        action: &FaultAction,
+        random: &mut ChaCha8Rng,
+    ) -> Option<Result<Vec<String>, &'static str>> {
+        match action {
+            FaultAction::Network(network) => {
+                let impairment = Impairment::from(network);
+                self.uplink.set_impairment(impairment);
+                self.downlink.set_impairment(impairment);
+                Some(Ok(Vec::new()))
+            }
+            FaultAction::FlowReset if self.balancer.reset_flows() => Some(Ok(Vec::new())),
+            FaultAction::FlowReset => Some(Err("the balancer's policy knows no flows")),
+            FaultAction::Devices(what) => {
+                let hit = self.fleet.suffer(now, what, random);
+                if hit.is_empty() {
+                    return Some(Err("none of these devices is switched on"));
+                }
+                Some(Ok(hit.iter().map(|&device| self.fleet.name_of(device)).collect()))
+            }
+            _ => None,
+        }
+    }
+
+    /// How far the run is, for a person.
+    pub fn progress(&self, now: Time) -> String {
+        let (counts, now) = (self.back_end.counts(), seconds(now));
+        let (registered, open) = (self.fleet.registered(), self.back_end.open());
+        format!(
+            "{now:>7.1} s  registered {registered}  sent {}  acked {}  ended {} ({} errors)  open {open}",
+            counts.sent,
+            counts.acked,
+            counts.answered + counts.failed,
+            counts.failed
+        )
+    }
+
+    /// What a reader of the report should know: counts of what did not go as the scenario has it, some of them zero.
+    pub fn warnings(&self) -> [(u64, &'static str); 6] {
+        let (up, down, counts) = (self.uplink.stats(), self.downlink.stats(), self.back_end.counts());
+        [
+            (
+                up.overflowed + down.overflowed,
+                "datagrams were dropped because too many were under way",
+            ),
+            (
+                up.too_large + down.too_large,
+                "datagrams were larger than the network's MTU and vanished",
+            ),
+            (
+                self.balancer.dropped(),
+                "datagrams of devices were dropped because no instance was healthy",
+            ),
+            (
+                self.load.skipped(),
+                "requests were not made because no device was registered",
+            ),
+            (
+                counts.refused,
+                "requests were not made because too many tickets were open",
+            ),
+            (counts.unreadable, "messages of the cluster could not be read"),
+        ]
+    }
+}
