@@ -4,7 +4,7 @@
 
 mod support;
 
-use lwm2m::coap::{Code, Kind};
+use lwm2m::coap::{Code, Kind, Message};
 use server::instance::Limits;
 use server::partition::Partition;
 use support::{World, device};
@@ -336,6 +336,23 @@ fn an_answer_that_comes_to_another_instance_finds_its_way() {
 }
 
 #[test]
+fn an_empty_message_that_two_members_believe_to_be_the_others_is_passed_on_once() {
+    let mut world = World::new(2);
+    world.register(A, "dev", device(1));
+    world.register(B, "other", device(1));
+    // Answers to each come to the other, and so both know that the device is the other's.
+    for (ep, ticket, at) in [("dev", "t1", B), ("other", "t2", A)] {
+        world.read(ep, ticket);
+        let request = world.one_request();
+        world.answer(at, &request, Code::CONTENT, "x");
+    }
+    world.datagram(A, device(1), &Message::empty(Kind::Acknowledgement, 4711));
+    world.advance(5000);
+    let forwarded = |n| world.instance(n).statistics().strays_forwarded;
+    assert_eq!((forwarded(A), forwarded(B)), (2, 1));
+}
+
+#[test]
 fn an_answer_whose_holder_is_dead_is_finished_through_the_store() {
     let mut world = World::new(3);
     world.register(A, "dev", device(1));
@@ -357,7 +374,7 @@ fn a_reset_of_the_device_rejects_the_request() {
     world.register(A, "dev", device(1));
     world.read("dev", "t1");
     let request = world.one_request();
-    let reset = lwm2m::coap::Message::empty(Kind::Reset, request.message.message_id);
+    let reset = Message::empty(Kind::Reset, request.message.message_id);
     world.datagram(A, device(1), &reset);
     assert!(world.answers()[1].contains(r#""code":"REJECTED","sent":true}"#));
 }

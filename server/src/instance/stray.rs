@@ -31,6 +31,8 @@ pub(super) struct Strays {
     peeking: FxHashMap<Token, (SocketAddr, Message)>,
     /// Confirmable responses whose outcome is on its way to the store.
     finishing: FxHashMap<Token, (SocketAddr, u16)>,
+    /// What is handled now came from another member.
+    forwarded: bool,
     per_second: u32,
     second: u64,
     spent: u32,
@@ -42,6 +44,7 @@ impl Strays {
             ways: FxHashMap::default(),
             peeking: FxHashMap::default(),
             finishing: FxHashMap::default(),
+            forwarded: false,
             per_second,
             second: 0,
             spent: 0,
@@ -85,11 +88,9 @@ impl Instance {
             return;
         }
         if message.code == Code::EMPTY {
-            let way = self
-                .strays
-                .ways
-                .get(&peer)
-                .filter(|(_, at)| self.now - *at <= REMEMBER_WAY);
+            // One that came from another member goes no further: two members may each believe it to be the other's.
+            let way = self.strays.ways.get(&peer);
+            let way = way.filter(|(_, at)| !self.strays.forwarded && self.now - *at <= REMEMBER_WAY);
             match way.map(|(member, _)| member.clone()) {
                 Some(member) => self.forward(&member, peer, message),
                 None => self.statistics.strays_dropped += 1,
@@ -149,6 +150,9 @@ impl Instance {
             .and_then(|text| text.parse().ok());
         if let Some(source) = source {
             self.coap.handle_datagram(self.now, source, &payload[end + 1..]);
+            self.strays.forwarded = true;
+            self.work_through_events();
+            self.strays.forwarded = false;
         }
     }
 
