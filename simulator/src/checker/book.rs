@@ -70,6 +70,8 @@ pub struct Executions {
     pub last_index: u64,
     /// The instance that sent the first one, if that is known.
     pub sender: Option<Box<str>>,
+    /// The process of that instance then: 1 for its first.
+    pub sender_life: u32,
 }
 
 /// Everything about one ticket.
@@ -157,6 +159,8 @@ pub struct Book {
     rebooted: FxHashMap<EndpointId, u64>,
     /// Devices that do not recognise copies.
     forgetful: rustc_hash::FxHashSet<EndpointId>,
+    /// How often each instance was started, and when last.
+    lives: FxHashMap<Box<str>, (u32, u64)>,
 }
 
 impl Book {
@@ -175,6 +179,7 @@ impl Book {
             by_argument: Default::default(),
             rebooted: Default::default(),
             forgetful: Default::default(),
+            lives: Default::default(),
         }
     }
 
@@ -204,6 +209,12 @@ impl Book {
     pub fn has_forgotten(&self, endpoint: EndpointId, index: u64) -> bool {
         let rebooted = self.rebooted.get(&endpoint).is_some_and(|at| *at > index);
         rebooted || self.forgetful.contains(&endpoint)
+    }
+
+    /// Which process of an instance, counted from 1, is the last that can have sent what arrives now, and when it was
+    /// started.
+    pub fn life_of(&self, instance: &str) -> (u32, u64) {
+        self.lives.get(instance).copied().unwrap_or_default()
     }
 
     fn lookup(&self, ep: Option<&str>, ticket: &str) -> Option<TicketId> {
@@ -253,6 +264,10 @@ impl Book {
             Event::DeviceForgetful { ep } => {
                 let endpoint = self.intern(ep);
                 self.forgetful.insert(endpoint);
+            }
+            Event::InstanceStarted { id, .. } => {
+                let lives = self.life_of(id).0 + 1;
+                self.lives.insert(id.as_str().into(), (lives, entry.at_us));
             }
             Event::Era { .. } => self.record_era(),
             Event::Clock { of, .. } if of == REDIS => self.clock_touched(entry.at_us),
@@ -427,6 +442,7 @@ impl Book {
         let Some(id) = self.find_argument(ep, argument) else {
             return;
         };
+        let sender_life = from.as_deref().map_or(0, |sender| self.life_of(sender).0);
         match &mut self.tickets[id as usize].executions {
             Some(executions) => {
                 executions.count += 1;
@@ -440,6 +456,7 @@ impl Book {
                     exchange,
                     last_index: mark.index,
                     sender: from.as_deref().map(Into::into),
+                    sender_life,
                 });
             }
         }

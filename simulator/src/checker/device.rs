@@ -3,6 +3,7 @@
 //! - A registration that a device was told of (2.01) was announced.
 //! - A device was told of an Update (2.04) no oftener than one was announced.
 //! - A registration is not replaced while its device has it and does not register again.
+//! - It does not end as `deregistered` either, unless its device takes leave.
 //!
 //! All of it only as long as the broker is intact and the back end was there; the last only if no fault is about devices.
 
@@ -58,6 +59,7 @@ impl Devices {
                 device.registration = None;
                 device.without_since_us = entry.at_us;
             }
+            Event::DeviceDeregistered { ep } => self.device(ep).registration = None,
             Event::DeviceRefused { ep, .. } => self.device(ep).refused = true,
             _ => {}
         }
@@ -81,6 +83,15 @@ impl Devices {
                 device.replaced.insert(id.to_owned());
                 if device.registration.as_deref() == Some(id) {
                     self.accuse_replacement(at_us, ep, id, found);
+                }
+            }
+            RegistrationChannel::Del if reason == Some("deregistered") && self.eras <= 1 => {
+                if self.device(ep).registration.as_deref() == Some(id) {
+                    found.add(Breach::Event, at_us, ep, "", || {
+                        format!(
+                            "{id} ended as deregistered, though the device that has it did not take leave"
+                        )
+                    });
                 }
             }
             RegistrationChannel::Del => {}

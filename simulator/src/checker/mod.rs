@@ -121,6 +121,8 @@ pub struct Rules {
     /// Every device can be reached most of the time: the network loses nothing, and no fault takes a device away for
     /// long.
     pub lossless: bool,
+    /// The longest that a datagram may be under way, in microseconds.
+    pub way_us: u64,
 }
 
 impl Rules {
@@ -131,8 +133,23 @@ impl Rules {
             bound_us: micros(scenario.failover_bound()),
             lease_us: micros(scenario.cluster.lease),
             lossless: lossless(scenario),
+            way_us: micros(longest_way(scenario)),
         }
     }
+}
+
+/// Beside what the network of the scenario does to a datagram: the time that it may spend in the sockets.
+const IN_SOCKETS: Duration = Duration::from_millis(500);
+
+fn longest_way(scenario: &Scenario) -> Duration {
+    let faults = scenario.fault.iter().filter_map(|fault| match &fault.action {
+        FaultAction::Network(network) => Some(network),
+        _ => None,
+    });
+    let networks = faults.chain([&scenario.devices.network]);
+    // A datagram is held back for the jitter to be overtaken, and its copy has a delay of its own.
+    let way = networks.map(|network| network.latency + network.jitter * 2 + network.duplicate_delay);
+    way.max().unwrap_or_default() + IN_SOCKETS
 }
 
 fn lossless(scenario: &Scenario) -> bool {

@@ -4,7 +4,11 @@
 //!
 //! A device that does not de-duplicate, or rebooted meanwhile, does not know what it executed: a copy is a new request to
 //! it. That excuses a second execution in the same exchange, as long as there can be copies of it. It excuses neither
-//! another exchange nor, for kinds that may not be repeated, another instance that takes the exchange up again.
+//! another exchange nor, for kinds that may not be repeated, another instance that takes the exchange up again, nor the
+//! same one after it was started anew.
+//!
+//! And long after a request has ended nobody executes it any more, of whatever kind it is: devices have forgotten it, and it
+//! would undo what came after it.
 
 use super::Invariant;
 use crate::checker::book::Book;
@@ -33,6 +37,18 @@ impl Invariant for DoubleExecution {
         let Some(ticket) = book.find_argument(ep, argument).map(|id| book.ticket(id)) else {
             return;
         };
+        if let Some(terminal) = &ticket.terminal {
+            let late_us = entry.at_us.saturating_sub(terminal.mark.at_us);
+            if ticket.born_era == book.timeline.era() && late_us > EXCHANGE_LIFETIME_US + book.rules.way_us {
+                return found.about(Breach::DoubleExecution, entry.at_us, book, ticket, || {
+                    let sender = by(from.as_deref());
+                    format!(
+                        "sent{sender} and executed {:.3} s after it had ended",
+                        late_us as f64 / 1e6
+                    )
+                });
+            }
+        }
         let Some(executions) = &ticket.executions else {
             return;
         };
@@ -43,7 +59,13 @@ impl Invariant for DoubleExecution {
         let same_exchange = first_id == message_id && **first_token == **token;
         let soon = entry.at_us.saturating_sub(executions.first.at_us) < EXCHANGE_LIFETIME_US;
         let first_sender = executions.sender.as_deref();
-        let other_sender = from.is_some() && first_sender.is_some() && from.as_deref() != first_sender;
+        let other_sender = match (first_sender, from.as_deref()) {
+            (Some(first), Some(now)) if first == now => {
+                let (life, started_us) = book.life_of(now);
+                life > executions.sender_life && entry.at_us > started_us.saturating_add(book.rules.way_us)
+            }
+            (first, now) => first.is_some() && now.is_some(),
+        };
         let wrong = if ticket.repeatable {
             soon && !same_exchange
         } else {

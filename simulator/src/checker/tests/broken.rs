@@ -205,6 +205,42 @@ fn another_instance_that_takes_up_what_may_be_sent_once_is_reported_of_a_forgetf
 }
 
 #[test]
+fn an_instance_that_takes_up_after_a_restart_what_may_be_sent_once_is_reported_too() {
+    let judged = |again_ms: u64| {
+        let story = Story::begin()
+            .forgetful()
+            .execute(100, "t1")
+            .ack(101, "t1", "A#1");
+        let (id, pid) = ("A".into(), 0);
+        let story = story.ran_for(102, "A").kill(103, "A");
+        let story = story.with(200, Event::InstanceStarted { id, pid });
+        let story = story.ran_for(again_ms, "A");
+        story.changed(again_ms + 1, "t1", "B#1").judged()
+    };
+    assert_only(&judged(1_301), Breach::DoubleExecution, "t1");
+    // This one may have been under way since before the kill.
+    assert_lawful(&judged(1_300));
+}
+
+#[test]
+fn a_write_that_is_executed_long_after_its_end_is_reported() {
+    let judged = |again_ms: u64| {
+        let story = Story::begin()
+            .request(100, "t1", "write", "/3/0/15", 1)
+            .ack(101, "t1", "A#1");
+        let write = |story: Story, at_ms: u64| story.executed(at_ms, "write", "/3/0/15", 7, Err("t1"));
+        let story = write(story, 102).changed(103, "t1", "A#1");
+        write(story, again_ms).ended_at(again_ms + 1)
+    };
+    let violation = assert_only(&judged(248_300), Breach::DoubleExecution, "t1");
+    assert_eq!(
+        violation.explanation,
+        "sent and executed 248.197 s after it had ended"
+    );
+    assert_lawful(&judged(248_200));
+}
+
+#[test]
 fn a_forgetful_device_excuses_no_other_exchange() {
     let story = Story::begin().forgetful().accepted_execute(100, "t1", "A#1");
     let judgement = story

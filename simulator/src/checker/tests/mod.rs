@@ -15,6 +15,7 @@ const RULES: Rules = Rules {
     bound_us: 1_500 * MS,
     lease_us: 1_000 * MS,
     lossless: true,
+    way_us: 1_100_000,
 };
 
 /// A history under construction; times are milliseconds.

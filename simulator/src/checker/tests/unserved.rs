@@ -45,6 +45,7 @@ fn where_datagrams_are_lost_a_timeout_is_lawful() {
     let story = open_until(30_000, |story| story);
     let mut checker = Checker::new(Rules {
         lossless: false,
+        way_us: 1_100_000,
         ..RULES
     });
     story.entries.iter().for_each(|entry| checker.observe(entry));
