@@ -5,6 +5,7 @@
 mod support;
 
 use server::instance::Limits;
+use std::time::Duration;
 use support::{World, device};
 
 const A: usize = 0;
@@ -222,4 +223,17 @@ fn no_registration_ends_between_a_jump_of_the_clock_and_the_next_heartbeat() {
         world.advance(8000);
         assert_eq!(world.events().len(), 1, "{n}");
     }
+}
+
+#[test]
+fn what_was_decided_on_before_the_lease_ended_does_not_leave_after_it() {
+    let mut world = World::new(2);
+    let renewed = world.now;
+    let last = |ms: u64| renewed + Duration::from_millis(ms);
+    assert!(world.instance(A).may_send(last(600)));
+    assert!(!world.instance(A).may_send(last(1000)));
+    // Who is no member has only refusals to send.
+    world.broker_down();
+    world.advance(1500);
+    assert!(world.instance(A).member().is_none() && world.instance(A).may_send(world.now));
 }

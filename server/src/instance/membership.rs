@@ -101,7 +101,8 @@ impl Instance {
                 } else {
                     None
                 };
-                [broker, m.bury_at.filter(|_| self.command_up), Some(m.lease_end)]
+                let lease = Some(m.lease_end).filter(|_| !self.is_blind_to_lease());
+                [broker, m.bury_at.filter(|_| self.command_up), lease]
                     .into_iter()
                     .flatten()
                     .min()
@@ -441,6 +442,9 @@ impl Instance {
         // What was taken is held from the mark on; see below.
         if reply.status() != "OK" {
             self.take_failed(partition);
+        } else if self.config.planted.is(Mutant::UnmarkedTake) {
+            let term = reply.text(3).unwrap_or_default();
+            self.hold(partition, term);
         }
     }
 
@@ -453,6 +457,12 @@ impl Instance {
         let Some(partition) = Partition::of_token_prefix(prefix) else {
             return;
         };
+        if !self.config.planted.is(Mutant::UnmarkedTake) {
+            self.hold(partition, term);
+        }
+    }
+
+    fn hold(&mut self, partition: Partition, term: &str) {
         let now = self.now;
         let Some(m) = self.membership_mut() else {
             return;

@@ -23,6 +23,7 @@ mod suspension;
 pub use config::{Config, Dialect, Limits};
 
 use crate::member::Member;
+use crate::mutant::Mutant;
 use crate::partition::Partition;
 use crate::store::{Call, LEASE_ARGUMENT, Reply, Script};
 use holder::Exchanges;
@@ -231,12 +232,21 @@ impl Instance {
 
     /// Takes an input at `now` (CLOCK_BOOTTIME). Drain [`Instance::poll_output`] afterwards.
     pub fn handle(&mut self, now: Time, input: Input<'_>) {
+        let stood = now - self.now;
         self.now = self.now.max(now);
+        if self.config.planted.is(Mutant::StoppedClock)
+            && stood > self.config.lease / 2
+            && let Some(m) = self.membership_mut()
+        {
+            m.lease_end += stood;
+        }
         if self.lease_is_over() {
             // Nothing that was received before the stall may be processed, this input included.
             self.fall("its lease ended before it was renewed");
-            self.connection_changed(&input);
-            return;
+            if !self.config.planted.is(Mutant::OldMail) {
+                self.connection_changed(&input);
+                return;
+            }
         }
         match input {
             Input::Datagram { from, data } => self.coap.handle_datagram(self.now, from, data),
@@ -264,6 +274,13 @@ impl Instance {
     /// The next thing that the instance wants.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
+    }
+
+    /// False if a datagram must stay here that was decided on before: the lease has ended meanwhile. Ask right before it
+    /// leaves; whoever was stopped between the decision and the deed finds nobody who remembers the datagram.
+    pub fn may_send(&self, now: Time) -> bool {
+        let ended = |m: &Membership| now >= m.lease_end;
+        self.is_blind_to_lease() || !self.membership().is_some_and(ended)
     }
 
     /// When to call [`Instance::handle`] with [`Input::Timeout`].
@@ -305,7 +322,11 @@ impl Instance {
     }
 
     fn lease_is_over(&self) -> bool {
-        self.membership().is_some_and(|m| self.now >= m.lease_end)
+        !self.is_blind_to_lease() && self.membership().is_some_and(|m| self.now >= m.lease_end)
+    }
+
+    fn is_blind_to_lease(&self) -> bool {
+        self.config.planted.is(Mutant::BlindToLease)
     }
 
     /// Forgets everything that was heard as this member, and starts again.
@@ -325,11 +346,16 @@ impl Instance {
         self.exchanges = Exchanges::default();
         self.refused_finishes.clear();
         self.strays = Strays::new(self.config.limits.strays_per_second);
-        self.ring.clear();
         self.pending.clear();
         self.uplinks_pending = 0;
-        self.command_up = false;
         self.outputs.clear();
+        if self.config.planted.is(Mutant::OldMail) && self.leaving.is_none() {
+            // It joins again as soon as it has read everything.
+            self.join_later(self.config.lease / 4);
+            return;
+        }
+        self.ring.clear();
+        self.command_up = false;
         // Who wanted to leave has left: there is nothing to come back for.
         let next = if self.leaving.take().is_some() {
             Output::Left

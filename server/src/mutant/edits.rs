@@ -171,7 +171,44 @@ local t = {"#,
             "local stored = served_before(served, uplink)",
             "local stored = nil",
         )],
-        Mutant::NoRing | Mutant::LocalMessageIds | Mutant::NoBegin | Mutant::PrematureAnswer => vec![],
+        Mutant::SameIncarnation => vec![
+            within(
+                Script::Join,
+                "if f[2] == 'a' and f[4] ~= nonce and tonumber(f[3]) >= NOW then",
+                "if false then",
+            ),
+            within(
+                Script::Join,
+                "local incarnation = call('HINCRBY', member, 'inc', 1)",
+                "local lives = f[2] == 'a' and tonumber(f[3]) >= NOW
+local incarnation = lives and tonumber(f[1]) or call('HINCRBY', member, 'inc', 1)",
+            ),
+        ],
+        Mutant::DeafMember => vec![within(
+            Script::Renew,
+            "local deaf = heard == 0 or NOW - heard > LEASE / 2",
+            "local deaf = false",
+        )],
+        Mutant::RepeatCallsNext => vec![within(
+            Script::Accept,
+            "if t.state ~= 'q' and t.holder == ME then tell_again(name, t) end",
+            "local first = call('LPOP', BASE .. 'q:' .. endpoint)
+  if first then dispatch(first, load_ticket(first)) end",
+        )],
+        Mutant::OldDeregister => vec![within(
+            Script::Deregister,
+            "local endpoint = call('HGET', BASE .. 'r', id)",
+            "local endpoint = call('HGET', BASE .. 'r', id) or call('GET', BASE .. 'g:' .. id)
+if endpoint and call('HEXISTS', BASE .. 'e:' .. endpoint, 'id') == 0 then endpoint = false end",
+        )],
+        Mutant::NoRing
+        | Mutant::LocalMessageIds
+        | Mutant::NoBegin
+        | Mutant::PrematureAnswer
+        | Mutant::BlindToLease
+        | Mutant::StoppedClock
+        | Mutant::OldMail
+        | Mutant::UnmarkedTake => vec![],
     }
 }
 

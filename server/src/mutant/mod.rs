@@ -69,6 +69,22 @@ pub enum Mutant {
     PrematureAnswer,
     /// A copy of a Register is served like a new one.
     RegisterTwice,
+    /// No instance compares the clock with its lease.
+    BlindToLease,
+    /// The lease is measured on a clock that stands still while the instance does.
+    StoppedClock,
+    /// What waited in the sockets during a stall is read after it.
+    OldMail,
+    /// A partition is held from the reply of the take on, not from its mark on the subscription.
+    UnmarkedTake,
+    /// An instance that is started again within its lease goes on as the former one.
+    SameIncarnation,
+    /// A renewal counts without a heartbeat that came back.
+    DeafMember,
+    /// The repeat of a request calls the next in the queue.
+    RepeatCallsNext,
+    /// A De-register ends whatever registration the endpoint has by now.
+    OldDeregister,
 }
 
 /// Which bug an instance has.

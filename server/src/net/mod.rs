@@ -120,7 +120,11 @@ fn carry_out(
 ) -> Result<bool, RunError> {
     while let Some(output) = instance.poll_output() {
         match output {
-            Output::Datagram { to, data } => socket.send(to, &data),
+            Output::Datagram { to, data } => {
+                if instance.may_send(boot_time()) {
+                    socket.send(to, &data);
+                }
+            }
             Output::Call(call) => broker.call(&call),
             Output::Subscribe(channels) => broker.subscribe(channels),
             Output::Reset => {

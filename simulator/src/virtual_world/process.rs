@@ -172,7 +172,8 @@ impl Process {
             self.read(now, random);
         }
         self.output = self.instance.poll_output();
-        output
+        let clock = self.clock.read(now);
+        output.filter(|output| !matches!(output, Output::Datagram { .. }) || self.instance.may_send(clock))
     }
 
     /// True if it has decided on something that it has not done yet.

@@ -5,6 +5,8 @@ use simulator::checker::Breach;
 /// A bug, where it is looked for, and what it may look like.
 pub struct Case {
     pub mutant: &'static str,
+    /// The file in `scenarios/` that is searched.
+    pub scenario: &'static str,
     /// Changes of the scenario.
     pub set: &'static [&'static str],
     /// Further arguments of the instances.
@@ -21,6 +23,23 @@ const ONCE: &[&str] = &["load.0.repeat=false"];
 /// The back end publishes tickets again at any time, and has one ticket for several devices.
 const IMPATIENT: &[&str] = &["load.0.impatience=0.2", "load.0.shared_tickets=0.5"];
 
+/// Requests get lost on a subscription of which its owner does not know that it is cut.
+const HALF_OPEN: &[&str] = &[
+    "load.0.repeat=false",
+    r#"fault=[{at="15s",do="redis-cut",instance="steward",connection="subscriber",half_open="6s"}]"#,
+];
+
+/// Members leave while the subscriptions of others lag.
+const LATE_EARS: &[&str] = &[
+    r#"fault=[{at="15s",do="redis-slow",instance=0,connection="subscriber",stall="500ms"},{at="15s",do="stop",instance=1}]"#,
+];
+
+/// What is asked is to write, so that stewards tell owners to.
+const WRITES: &[&str] = &[r#"load.0.kind={write=1}"#, r#"load.0.path={write="/3/0/15"}"#];
+
+/// No device recognises a copy.
+const FORGETFUL: &[&str] = &["devices.deduplicate=0"];
+
 const fn case(
     mutant: &'static str,
     set: &'static [&'static str],
@@ -30,10 +49,25 @@ const fn case(
 ) -> Case {
     Case {
         mutant,
+        scenario: "failover",
         set,
         arguments,
         seeds,
         verdicts,
+    }
+}
+
+/// A case in another scenario.
+const fn case_in(
+    scenario: &'static str,
+    mutant: &'static str,
+    set: &'static [&'static str],
+    seeds: u64,
+    verdicts: &'static [Breach],
+) -> Case {
+    Case {
+        scenario,
+        ..case(mutant, set, &[], seeds, verdicts)
     }
 }
 
@@ -128,4 +162,24 @@ pub const CASES: &[Case] = &[
     case("stalled-queue", &[], &[], 100, &[Breach::Unserved]),
     case("premature-answer", &[], &[], 100, &[Breach::Event]),
     case("register-twice", &[], &[], 100, &[Breach::Event]),
+    case_in("stall", "blind-to-lease", WRITES, 60, &[Breach::DoubleExecution]),
+    case_in("stall", "stopped-clock", WRITES, 60, &[Breach::DoubleExecution]),
+    case_in(
+        "stall",
+        "old-mail",
+        WRITES,
+        60,
+        &[Breach::DoubleExecution, Breach::TerminalBeforeAck],
+    ),
+    case("unmarked-take", LATE_EARS, &[], 100, &[Breach::DoubleAck]),
+    case(
+        "same-incarnation",
+        FORGETFUL,
+        &[],
+        100,
+        &[Breach::DoubleExecution],
+    ),
+    case("deaf-member", HALF_OPEN, &[], 100, &[Breach::Lost]),
+    case("repeat-calls-next", IMPATIENT, &[], 100, &[Breach::OutOfOrder]),
+    case_in("devices", "old-deregister", &[], 100, &[Breach::Event]),
 ];

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cases::{CASES, Case};
 use clap::ValueEnum;
@@ -30,12 +30,17 @@ struct Row {
     mutant: &'static str,
     /// Seeds until it was found.
     seeds: Option<u64>,
+    /// How long that took.
+    took: Duration,
     verdict: String,
     wrong: Option<String>,
 }
 
 fn scenario(case: &Case, mutant: Option<&str>) -> Scenario {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/failover.toml");
+    let file = format!("{}.toml", case.scenario);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../scenarios")
+        .join(&file);
     let text = std::fs::read_to_string(path).unwrap();
     let planted = mutant.map(|mutant| ["--mutant", mutant]);
     let arguments: Vec<&str> = case
@@ -47,7 +52,7 @@ fn scenario(case: &Case, mutant: Option<&str>) -> Scenario {
     let arguments = format!("cluster.arguments={arguments:?}");
     let overrides = case.set.iter().map(|option| (*option).to_owned());
     let overrides: Vec<String> = overrides.chain([arguments]).collect();
-    Scenario::parse_with(&text, "failover.toml", &overrides).unwrap()
+    Scenario::parse_with(&text, &file, &overrides).unwrap()
 }
 
 /// Seeds until something was found, and the scenario in which it was.
@@ -68,9 +73,11 @@ fn first_lines(finding: &virtual_world::Finding) -> String {
 }
 
 fn try_case(case: &Case) -> Row {
+    let began = Instant::now();
     let row = |seeds, verdict: &str, wrong: Option<String>| Row {
         mutant: case.mutant,
         seeds,
+        took: began.elapsed(),
         verdict: verdict.to_owned(),
         wrong,
     };
@@ -117,7 +124,7 @@ fn control(cases: &[&Case], rows: &[Row]) -> Vec<Row> {
         let seeds = row.seeds.unwrap_or(case.seeds);
         let same = |known: &&mut (&Case, u64)| {
             let known = known.0;
-            (known.set, known.arguments) == (case.set, case.arguments)
+            (known.scenario, known.set, known.arguments) == (case.scenario, case.set, case.arguments)
         };
         match most.iter_mut().find(same) {
             Some(known) => known.1 = known.1.max(seeds),
@@ -135,6 +142,7 @@ fn control(cases: &[&Case], rows: &[Row]) -> Vec<Row> {
                         accused.lock().unwrap().push(Row {
                             mutant: "(none)",
                             seeds: None,
+                            took: Duration::ZERO,
                             verdict: "-".to_owned(),
                             wrong: Some(format!("seed {} without a bug:\n    {said}", finding.seed)),
                         });
@@ -147,12 +155,13 @@ fn control(cases: &[&Case], rows: &[Row]) -> Vec<Row> {
 }
 
 fn print_table(rows: &[Row]) {
-    println!("\n{:<28} {:>5}  verdict", "mutant", "seeds");
+    println!("\n{:<28} {:>5}  {:>7}  verdict", "mutant", "seeds", "time");
     for row in rows {
         let seeds = row
             .seeds
             .map_or_else(|| "-".to_owned(), |seeds| seeds.to_string());
-        println!("{:<28} {seeds:>5}  {}", row.mutant, row.verdict);
+        let seconds = row.took.as_secs_f64();
+        println!("{:<28} {seeds:>5}  {seconds:>5.1} s  {}", row.mutant, row.verdict);
     }
     println!();
 }

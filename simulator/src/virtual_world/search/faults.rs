@@ -24,6 +24,12 @@ const DRIFTS: [f64; 4] = [-0.02, -0.005, 0.005, 0.02];
 /// An instance that is asked to stop has stopped after so long, unless devices keep it waiting.
 const STOP_MS: u64 = 1500;
 
+/// How long a long pause lasts, in milliseconds: longer than EXCHANGE_LIFETIME (RFC 7252, 4.8.2), longer than outcomes are
+/// retained (`--ticket-retention`, 5 min).
+const LONG_PAUSE_MS: [u64; 3] = [250_000, 302_000, 320_000];
+/// Around a long pause the load goes on for so long.
+const AROUND_MS: u64 = 2500;
+
 /// What an instance is in the course of a schedule.
 #[derive(Clone, Copy, PartialEq)]
 enum State {
@@ -41,6 +47,8 @@ pub struct Drawing {
     states: Vec<State>,
     /// The instance that is not hit, if there is one.
     survivor: Option<usize>,
+    /// From when to when nothing is asked, in milliseconds.
+    pub quiet: Option<(u64, u64)>,
 }
 
 /// One of some.
@@ -67,13 +75,20 @@ impl Drawing {
             lease_ms,
             states: vec![State::Up; instances],
             survivor,
+            quiet: None,
         }
     }
 
     /// Faults of the kinds that a seed has.
     pub fn draw_faults(&mut self, flavour: &Flavour) {
         let kinds = &flavour.kinds;
-        for _ in 0..self.random.random_range(1..=FAULTS) {
+        let count = self.random.random_range(1..=FAULTS);
+        let long = flavour.long.then(|| self.random.random_range(0..count));
+        for index in 0..count {
+            if long == Some(index) {
+                self.pause_long();
+                continue;
+            }
             match kinds.choose(&mut self.random).copied().unwrap_or("aimed") {
                 "network" => {
                     let network = self.draw_network();
@@ -90,6 +105,7 @@ impl Drawing {
                 "clock-jump" => self.set_clock(),
                 "suspension" => self.suspend(),
                 "clock-drift" => self.let_clock_drift(),
+                "late-ears" => self.leave_unheard(),
                 kind => self.hit_one(kind),
             }
             self.pause_between();
@@ -144,7 +160,7 @@ impl Drawing {
         };
         let connection = pick(&mut self.random, &["command", "subscriber", "both"]);
         let (key, times) = match kind {
-            "redis-cut" => ("half_open", [0, 0, 100, 2 * lease_ms]),
+            "redis-cut" => ("half_open", [0, 100, 2 * lease_ms, 4 * lease_ms + 2000]),
             _ => ("stall", [20, lease_ms / 2, lease_ms, 3 * lease_ms]),
         };
         let time = millis(Duration::from_millis(pick(&mut self.random, &times)));
@@ -155,6 +171,23 @@ impl Drawing {
         } else {
             self.fault(kind, rest);
         }
+    }
+
+    /// An instance hears late what is published, and meanwhile another leaves, whose partitions it gets.
+    fn leave_unheard(&mut self) {
+        let late = i64::try_from(self.random.random_range(0..self.states.len())).unwrap_or(0);
+        let stall = pick(&mut self.random, &[20, self.lease_ms / 4, self.lease_ms / 2]);
+        self.fault(
+            "redis-slow",
+            [
+                ("instance", late.into()),
+                ("connection", "subscriber".into()),
+                ("stall", millis(Duration::from_millis(stall))),
+            ],
+        );
+        self.at_ms += self.random.random_range(1..=stall);
+        let whom = pick(&mut self.random, &["busiest", "steward", "owner"]);
+        self.fault("stop", [("instance", whom.into())]);
     }
 
     /// The broker does nothing for a while.
@@ -245,6 +278,16 @@ impl Drawing {
         self.fault("partition", [("instance", whom)]);
         self.pause_between();
         self.fault("heal", [("instance", "last-faulted".into())]);
+    }
+
+    /// Whoever has most to do stops for longer than anybody remembers what was under way.
+    fn pause_long(&mut self) {
+        let whom = pick(&mut self.random, &["busiest", "steward", "owner"]);
+        self.take_away("pause", whom.into());
+        let began = self.at_ms;
+        self.at_ms += pick(&mut self.random, &LONG_PAUSE_MS);
+        self.quiet = Some((began + AROUND_MS, self.at_ms - AROUND_MS));
+        self.fault("resume", [("instance", "last-faulted".into())]);
     }
 
     fn hit_one(&mut self, kind: &str) {

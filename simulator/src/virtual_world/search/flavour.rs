@@ -3,25 +3,32 @@
 //! In: a generator. Out: a [`Flavour`]. Most of what can go wrong is switched off in most seeds, so that the rest comes in
 //! purer forms; and some seeds have only what leaves every device alone, because only there a device must be asked in time.
 
+use std::time::Duration;
+
 use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 use toml::Value;
 
 use super::draft::Draft;
 use super::faults::{pick, table};
+use crate::scenario::Scenario;
+
+/// As long as a device may remember a message (RFC 7252, 4.8.2).
+const EXCHANGE_LIFETIME: Duration = Duration::from_secs(247);
 
 /// Faults that leave the devices as they are. `aimed` is whatever hits the instance that has most to do.
 const OF_INSTANCES: [&str; 6] = ["kill", "pause", "stop", "network", "aimed", "flow-reset"];
 /// Faults of devices.
 const OF_DEVICES: [&str; 4] = ["reboot", "sleep", "nat-rebind", "deregister"];
 /// Faults of the broker and of the connections to it.
-const OF_BROKER: [&str; 6] = [
+const OF_BROKER: [&str; 7] = [
     "redis-cut",
     "redis-slow",
     "broker-stall",
     "redis-kill",
     "redis-failover",
     "partition",
+    "late-ears",
 ];
 
 /// Faults of clocks: the broker's, and those of the machines of instances.
@@ -29,16 +36,20 @@ const OF_CLOCKS: [&str; 3] = ["clock-jump", "suspension", "clock-drift"];
 
 /// What a seed is about.
 pub struct Flavour {
-    /// Its kinds of faults; `broker-stall` is a `redis-slow` of the broker itself, `suspension` a `clock-jump` of an
-    /// instance.
+    /// Its kinds of faults; `broker-stall` is a `redis-slow` of the broker itself, `late-ears` one of the subscriptions
+    /// while a member leaves, `suspension` a `clock-jump` of an instance.
     pub kinds: Vec<&'static str>,
+    /// In a scenario that lasts longer than devices and the cluster remember: an instance is away for as long.
+    pub long: bool,
     /// Its devices and its network may have moods.
     moody: bool,
 }
 
 impl Flavour {
-    /// That of a seed. What is drawn of clocks comes from `clocks`.
-    pub fn draw(random: &mut ChaCha8Rng, mut clocks: ChaCha8Rng) -> Flavour {
+    /// That of a seed. What the scenario is about itself, it is more often. What is drawn of clocks comes from `clocks`.
+    pub fn draw(random: &mut ChaCha8Rng, mut clocks: ChaCha8Rng, base: &Scenario) -> Flavour {
+        let has = |action: &str| base.fault.iter().any(|fault| fault.action.as_str() == action);
+        let own = |kind: &str| has(kind) || kind == "late-ears" && has("redis-slow") && has("stop");
         let (devices, broker) = pick(
             random,
             &[
@@ -49,6 +60,8 @@ impl Flavour {
                 (true, true),
             ],
         );
+        let devices = devices || OF_DEVICES.into_iter().any(own) && random.random_bool(0.5);
+        let broker = broker || OF_BROKER.into_iter().any(own) && random.random_bool(0.5);
         let groups = [
             (&OF_INSTANCES[..], true),
             (&OF_DEVICES, devices),
@@ -57,13 +70,14 @@ impl Flavour {
         let mut kinds: Vec<_> = groups
             .into_iter()
             .flat_map(|(kinds, has)| kinds.iter().copied().filter(move |_| has))
-            .filter(|_| random.random_bool(0.5))
+            .filter(|kind| random.random_bool(if own(kind) { 0.9 } else { 0.5 }))
             .collect();
         if clocks.random_bool(0.25) {
             kinds.extend(OF_CLOCKS.into_iter().filter(|_| clocks.random_bool(0.5)));
         }
         Flavour {
             kinds,
+            long: base.duration > EXCHANGE_LIFETIME,
             moody: devices,
         }
     }

@@ -34,7 +34,7 @@ pub fn draw(base: &Scenario, seed: u64) -> Draft {
         .collect();
     let lease_ms = pick(&mut random, &leases);
     let instances = base.cluster.instances as usize;
-    let flavour = Flavour::draw(&mut random, generator(seed, Purpose::SearchClocks));
+    let flavour = Flavour::draw(&mut random, generator(seed, Purpose::SearchClocks), base);
     let mut drawing = Drawing::begin(random, instances, lease_ms);
     let own = Draft::of(base);
     if base.fault.is_empty() || drawing.random.random_bool(0.85) {
@@ -47,7 +47,11 @@ pub fn draw(base: &Scenario, seed: u64) -> Draft {
 
 impl Drawing {
     fn draw_setting(mut self, base: &Scenario, flavour: &Flavour, mut draft: Draft, seed: u64) -> Draft {
-        let network = self.draw_network();
+        let mut network = self.draw_network();
+        for key in ["mtu", "duplicate_delay"] {
+            let own = draft.get(&["devices", "network", key]).cloned();
+            network.extend(own.map(|value| (key.to_owned(), value)));
+        }
         let random = &mut self.random;
         let largest = pick(random, &DEVICES);
         let count = i64::from(random.random_range(1..=largest));
@@ -66,7 +70,7 @@ impl Drawing {
             ("question", "Does the contract hold under these faults?".into()),
             ("seed", i64::try_from(seed).unwrap_or(i64::MAX).into()),
             ("duration", millis(stop)),
-            ("fault", self.faults.into()),
+            ("fault", std::mem::take(&mut self.faults).into()),
             ("expect", expectations().into()),
         ]));
         draft
@@ -82,6 +86,14 @@ impl Drawing {
             ("policy", policy.into()),
             ("flow_timeout", seconds(flow_timeout)),
         ]));
+        self.add_loads(base, &mut draft, rate, timeout, stop);
+        flavour.add_moods(&mut self.random, &mut draft);
+        draft
+    }
+
+    /// The load goes on from a second after the start to `stop`, but for the time in which nothing happens.
+    fn add_loads(&self, base: &Scenario, draft: &mut Draft, rate: u32, timeout: u64, stop: Duration) {
+        let seconds = |whole: u64| millis(Duration::from_secs(whole));
         let share = f64::from(rate) / base.load.iter().map(|load| load.rate).sum::<f64>().max(1e-9);
         for (table_of, load) in draft
             .list("load")
@@ -96,8 +108,19 @@ impl Drawing {
                 ("timeout", seconds(timeout)),
             ]));
         }
-        flavour.add_moods(random, &mut draft);
-        draft
+        let Some((from_ms, to_ms)) = self.quiet else {
+            return;
+        };
+        let loads = draft.list("load");
+        let mut later = loads.clone();
+        let of = |loads: &mut Vec<Value>, key: &str, ms: u64| {
+            for load in loads.iter_mut().filter_map(Value::as_table_mut) {
+                load.insert(key.to_owned(), millis(Duration::from_millis(ms)));
+            }
+        };
+        of(loads, "stop", from_ms);
+        of(&mut later, "start", to_ms);
+        loads.extend(later);
     }
 }
 
