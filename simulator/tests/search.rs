@@ -115,7 +115,7 @@ fn a_search_finds_a_cluster_that_forgets_outcomes_and_its_scenario_fails_again()
         "publishes ",
         "accept",
         "the ticket is ",
-        "CON POST",
+        "  CON ",
         "LESHAN_RESP",
     ] {
         assert!(diagram.contains(part), "{part}: {diagram}");
