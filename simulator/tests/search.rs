@@ -111,13 +111,7 @@ fn a_search_finds_a_cluster_that_forgets_outcomes_and_its_scenario_fails_again()
     );
     assert!(fails(&shrunk.draft.render()));
     let diagram = draw_diagram(&small, &shrunk.wrong[0]).unwrap();
-    for part in [
-        "publishes ",
-        "accept",
-        "the ticket is ",
-        "  CON ",
-        "LESHAN_RESP",
-    ] {
+    for part in ["publishes ", "accept", "the ticket is ", "  CON ", "LESHAN_RESP"] {
         assert!(diagram.contains(part), "{part}: {diagram}");
     }
 }

@@ -181,5 +181,5 @@ pub const CASES: &[Case] = &[
     ),
     case("deaf-member", HALF_OPEN, &[], 100, &[Breach::Lost]),
     case("repeat-calls-next", IMPATIENT, &[], 100, &[Breach::OutOfOrder]),
-    case_in("devices", "old-deregister", &[], 100, &[Breach::Event]),
+    case_in("devices", "old-deregister", &[], 250, &[Breach::Event]),
 ];
