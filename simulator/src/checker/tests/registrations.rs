@@ -154,13 +154,14 @@ fn a_registration_is_replaced_only_if_its_device_registers_again() {
 #[test]
 fn a_registration_ends_as_deregistered_only_if_its_device_takes_leave() {
     let judged = |leave: bool| {
-        let story = Story::begin().registration(1, RegistrationChannel::New, "r1", 1);
-        let mut story = told(story, 5, "r1");
+        let mut story = told(announced(), 5, "r1");
         if leave {
             story.add(6000, Event::DeviceDeregistered { ep: "dev-1".into() });
         }
         let rest = r#""regId":"r1","rev":2,"reason":"deregistered""#;
-        registration(story, 6001, RegistrationChannel::Del, rest).judged()
+        story
+            .registration_with(6001, RegistrationChannel::Del, rest)
+            .judged()
     };
     let violation = assert_only(&judged(false), Breach::Event, "");
     assert_eq!(
