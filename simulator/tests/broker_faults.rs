@@ -9,6 +9,7 @@ mod support;
 use simulator::history::{Entry, Event};
 use simulator::report::Report;
 use simulator::scenario::Scenario;
+use support::fault;
 
 /// Thirty devices behind three instances, eight seconds of requests of all kinds.
 const BASE: &str = r#"
@@ -87,9 +88,18 @@ impl Run {
     }
 }
 
+/// Every instance speaks as another member than before, and no device noticed.
+fn assert_all_joined_again(run: &Run) {
+    let speakers = run.speakers();
+    for member in ["A#2", "B#2", "C#2"] {
+        assert!(speakers.contains(&member.to_owned()), "{speakers:?}");
+    }
+    assert_eq!(run.report.devices.reregistrations, 0);
+}
+
 #[test]
 fn commands_that_were_cut_off_are_given_again_by_the_same_members() {
-    let run = survives("[[fault]]\nat = \"4s\"\ndo = \"redis-cut\"\nconnection = \"command\"\n");
+    let run = survives(&fault(4000, "do = \"redis-cut\"\nconnection = \"command\""));
     assert_eq!(run.speakers(), ["A#1", "B#1", "C#1"]);
     assert_eq!((run.report.tickets.errors, run.report.tickets.repeats), (0, 0));
     for id in ["A", "B", "C"] {
@@ -105,9 +115,10 @@ fn commands_that_were_cut_off_are_given_again_by_the_same_members() {
 
 #[test]
 fn a_deaf_member_is_declared_dead_and_others_take_what_it_does_not_hear() {
-    let run = survives(
-        "[[fault]]\nat = \"4s\"\ndo = \"redis-cut\"\nconnection = \"subscriber\"\ninstance = \"B\"\nhalf_open = \"3s\"\n",
-    );
+    let run = survives(&fault(
+        4000,
+        "do = \"redis-cut\"\nconnection = \"subscriber\"\ninstance = \"B\"\nhalf_open = \"3s\"",
+    ));
     assert_eq!(run.speakers(), ["A#1", "B#1", "B#2", "C#1"]);
     assert_eq!(run.report.tickets.errors, 0);
     let back = run.links("B")[1].1;
@@ -119,18 +130,20 @@ fn a_deaf_member_is_declared_dead_and_others_take_what_it_does_not_hear() {
 
 #[test]
 fn a_subscription_that_was_cut_is_made_again_within_the_lease_of_the_member() {
-    let run = survives(
-        "[[fault]]\nat = \"4s\"\ndo = \"redis-cut\"\nconnection = \"subscriber\"\ninstance = \"all\"\n",
-    );
+    let run = survives(&fault(
+        4000,
+        "do = \"redis-cut\"\nconnection = \"subscriber\"\ninstance = \"all\"",
+    ));
     assert_eq!(run.speakers(), ["A#1", "B#1", "C#1"]);
     assert_eq!(run.report.tickets.errors, 0);
 }
 
 #[test]
 fn the_back_end_publishes_open_tickets_again_after_its_connections_were_cut() {
-    let run = survives(
-        "[[fault]]\nat = \"4s\"\ndo = \"redis-cut\"\nconnection = \"subscriber\"\ninstance = \"back-end\"\nhalf_open = \"1s\"\n",
-    );
+    let run = survives(&fault(
+        4000,
+        "do = \"redis-cut\"\nconnection = \"subscriber\"\ninstance = \"back-end\"\nhalf_open = \"1s\"",
+    ));
     assert_eq!(run.back_end_connections(), [true, false, true]);
     assert_eq!(run.links("back-end").len(), 2);
     assert_eq!(run.speakers(), ["A#1", "B#1", "C#1"]);
@@ -140,7 +153,7 @@ fn the_back_end_publishes_open_tickets_again_after_its_connections_were_cut() {
 
 #[test]
 fn a_broker_that_stalls_for_less_than_a_lease_delays_and_breaks_nothing() {
-    let run = survives("[[fault]]\nat = \"4s\"\ndo = \"redis-slow\"\nstall = \"400ms\"\n");
+    let run = survives(&fault(4000, "do = \"redis-slow\"\nstall = \"400ms\""));
     assert_eq!(run.speakers(), ["A#1", "B#1", "C#1"]);
     assert_eq!(run.links("A"), [(false, 4000), (true, 4400)]);
     assert_eq!(run.report.tickets.errors, 0);
@@ -148,19 +161,17 @@ fn a_broker_that_stalls_for_less_than_a_lease_delays_and_breaks_nothing() {
 
 #[test]
 fn after_a_stall_of_the_broker_that_outlasts_all_leases_every_member_joins_again() {
-    let run = survives("[[fault]]\nat = \"4s\"\ndo = \"redis-slow\"\nstall = \"2s\"\n");
-    let speakers = run.speakers();
-    for member in ["A#2", "B#2", "C#2"] {
-        assert!(speakers.contains(&member.to_owned()), "{speakers:?}");
-    }
-    assert_eq!(run.report.devices.reregistrations, 0);
+    let run = survives(&fault(4000, "do = \"redis-slow\"\nstall = \"2s\""));
+    assert_all_joined_again(&run);
 }
 
 #[test]
 fn a_slow_subscriber_is_dropped_when_the_brokers_buffer_is_full() {
-    let slow = "[[fault]]\nat = \"4s\"\ndo = \"redis-slow\"\nconnection = \"subscriber\"\ninstance = \"back-end\"\n\
-                stall = \"600ms\"\n";
-    let waits = survives(slow);
+    let slow = fault(
+        4000,
+        "do = \"redis-slow\"\nconnection = \"subscriber\"\ninstance = \"back-end\"\nstall = \"600ms\"",
+    );
+    let waits = survives(&slow);
     assert_eq!(waits.back_end_connections(), [true]);
     let dropped = survives(&format!("{slow}output_buffer = 1000\n"));
     assert_eq!(dropped.back_end_connections(), [true, false, true]);
@@ -168,10 +179,9 @@ fn a_slow_subscriber_is_dropped_when_the_brokers_buffer_is_full() {
 
 #[test]
 fn a_partitioned_instance_is_replaced_and_comes_back_as_another_member() {
-    let run = survives(
-        "[[fault]]\nat = \"4s\"\ndo = \"partition\"\ninstance = \"B\"\n\
-         [[fault]]\nat = \"7s\"\ndo = \"heal\"\ninstance = \"last-faulted\"\n",
-    );
+    let cut = fault(4000, "do = \"partition\"\ninstance = \"B\"");
+    let heal = fault(7000, "do = \"heal\"\ninstance = \"last-faulted\"");
+    let run = survives(&(cut + &heal));
     assert_eq!(run.links("B")[0], (false, 4000));
     assert!(run.links("B")[1].1 >= 7000);
     assert!(run.report.failover_ms.detect.is_some());
@@ -189,7 +199,7 @@ fn lost_to_the_clock(run: &Run) -> (u64, u64) {
 
 #[test]
 fn where_the_brokers_clock_is_set_back_leases_and_timeouts_end_later() {
-    let run = survives("[[fault]]\nat = \"4s\"\ndo = \"clock-jump\"\nby = \"-3s\"\n");
+    let run = survives(&fault(4000, "do = \"clock-jump\"\nby = \"-3s\""));
     let clock = run.entries.iter().find_map(|entry| match &entry.event {
         Event::Clock {
             of,
@@ -205,38 +215,36 @@ fn where_the_brokers_clock_is_set_back_leases_and_timeouts_end_later() {
 
 #[test]
 fn where_the_brokers_clock_is_set_forward_all_leases_are_over_and_no_device_is() {
-    let run = survives("[[fault]]\nat = \"4s\"\ndo = \"clock-jump\"\nby = \"10s\"\n");
-    let speakers = run.speakers();
-    for member in ["A#2", "B#2", "C#2"] {
-        assert!(speakers.contains(&member.to_owned()), "{speakers:?}");
-    }
-    assert_eq!(run.report.devices.reregistrations, 0);
+    let run = survives(&fault(4000, "do = \"clock-jump\"\nby = \"10s\""));
+    assert_all_joined_again(&run);
 }
 
 #[test]
 fn a_machine_that_was_suspended_for_longer_than_its_lease_comes_back_as_another_member() {
-    let run = survives("[[fault]]\nat = \"4s\"\ndo = \"clock-jump\"\nby = \"2s\"\ninstance = \"B\"\n");
+    let run = survives(&fault(4000, "do = \"clock-jump\"\nby = \"2s\"\ninstance = \"B\""));
     assert_eq!(run.speakers(), ["A#1", "B#1", "B#2", "C#1"]);
     assert_eq!(lost_to_the_clock(&run), (0, 0));
 }
 
 #[test]
 fn clocks_that_drift_apart_by_less_than_a_lease_can_bear_change_nothing() {
-    let drift = |whose: &str, rate: &str| {
-        format!("[[fault]]\nat = \"3s\"\ndo = \"clock-drift\"\nrate = {rate}\n{whose}\n")
-    };
+    let drift =
+        |whose: &str, rate: &str| fault(3000, &format!("do = \"clock-drift\"\nrate = {rate}\n{whose}"));
     let faults = drift("", "0.02") + &drift("instance = \"A\"", "-0.02") + &drift("instance = \"B\"", "0.02");
     let run = survives(&faults);
     assert_eq!(run.speakers(), ["A#1", "B#1", "C#1"]);
     assert_eq!(lost_to_the_clock(&run), (0, 0));
 }
 
-const KILL: &str = "[[fault]]\nat = \"4s\"\ndo = \"redis-kill\"\nkeeps = \"KEEPS\"\n\
-                    [[fault]]\nat = \"4300ms\"\ndo = \"redis-restart\"\n";
+/// The broker dies for 300 ms and has this of its memory then.
+fn restarts_with(keeps: &str) -> Run {
+    let kill = fault(4000, &format!("do = \"redis-kill\"\nkeeps = \"{keeps}\""));
+    survives(&(kill + &fault(4300, "do = \"redis-restart\"")))
+}
 
 #[test]
 fn a_broker_that_restarts_with_everything_it_executed_loses_nothing() {
-    let run = survives(&KILL.replace("KEEPS", "all"));
+    let run = restarts_with("all");
     assert_eq!(run.report.eras.len(), 1);
     assert_eq!(run.report.tickets.lost_with_broker, 0);
     assert_eq!(run.report.devices.reregistrations, 0);
@@ -246,7 +254,7 @@ fn a_broker_that_restarts_with_everything_it_executed_loses_nothing() {
 
 #[test]
 fn a_broker_that_restarts_empty_begins_an_era_and_the_devices_register_again() {
-    let run = survives(&KILL.replace("KEEPS", "nothing"));
+    let run = restarts_with("nothing");
     let eras: Vec<_> = run
         .report
         .eras
@@ -268,7 +276,7 @@ fn a_broker_that_restarts_empty_begins_an_era_and_the_devices_register_again() {
 
 #[test]
 fn a_broker_that_forgets_the_last_moments_begins_an_era_in_which_the_contract_holds() {
-    let run = survives(&KILL.replace("KEEPS", "300ms"));
+    let run = restarts_with("300ms");
     let eras = &run.report.eras;
     assert_eq!((eras.len(), eras[1].start_s), (2, 4.3));
     assert!(
@@ -281,9 +289,9 @@ fn a_broker_that_forgets_the_last_moments_begins_an_era_in_which_the_contract_ho
 
 /// A replica that lacks the last 300 ms takes over; these stay with the old master for two seconds.
 fn fail_over(clients: &str) -> Run {
-    survives(&format!(
-        "[[fault]]\nat = \"4s\"\ndo = \"redis-failover\"\nlag = \"300ms\"\nold_master = \"2s\"\nclients = [{clients}]\n"
-    ))
+    let what =
+        format!("do = \"redis-failover\"\nlag = \"300ms\"\nold_master = \"2s\"\nclients = [{clients}]");
+    survives(&fault(4000, &what))
 }
 
 impl Run {
@@ -344,7 +352,7 @@ fn a_back_end_that_stays_with_the_old_master_is_heard_there_and_asks_again_in_th
 
 #[test]
 fn a_failover_that_loses_nothing_is_no_new_era() {
-    let run = survives("[[fault]]\nat = \"4s\"\ndo = \"redis-failover\"\nlag = \"0s\"\n");
+    let run = survives(&fault(4000, "do = \"redis-failover\"\nlag = \"0s\""));
     assert_eq!(run.eras().0, [0]);
     assert_eq!(run.speakers(), ["A#1", "B#1", "C#1"]);
     assert_eq!(

@@ -11,6 +11,7 @@ use simulator::report::{Report, judge};
 use simulator::run::RunOptions;
 use simulator::scenario::{RedisChoice, Scenario};
 use simulator::virtual_world;
+use support::fault;
 
 /// Twenty devices on a bad network, and everything is asked of them.
 const SETTING: &str = r#"
@@ -36,10 +37,6 @@ timeout = "6s"
 [expect]
 "tickets.violations" = 0
 "#;
-
-fn fault(at_ms: u32, rest: &str) -> String {
-    format!("\n[[fault]]\nat = \"{at_ms}ms\"\n{rest}\n")
-}
 
 /// The busiest instance dies in the middle of whatever else happens.
 fn with_a_crash(faults: &[String]) -> String {

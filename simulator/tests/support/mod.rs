@@ -29,6 +29,12 @@ pub fn scenario(name: &str, overrides: &[&str]) -> Scenario {
     Scenario::parse_with(&text, name, &overrides).unwrap()
 }
 
+/// A fault as a scenario file has it; `rest` says what is done, and to whom.
+#[allow(dead_code, reason = "not every test has faults of its own")]
+pub fn fault(at_ms: u32, rest: &str) -> String {
+    format!("\n[[fault]]\nat = \"{at_ms}ms\"\n{rest}\n")
+}
+
 /// Runs a scenario in the virtual world.
 pub fn run(scenario: &Scenario, seed: u64) -> Ran {
     let directory = tempfile::tempdir().unwrap();
