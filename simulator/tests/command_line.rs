@@ -329,7 +329,7 @@ fn a_search_says_in_a_line_for_each_script_what_was_reached_and_what_was_not() {
     assert!(
         reached
             .lines()
-            .any(|line| line.starts_with("  join ") && line.contains(" OK "))
+            .any(|line| line.starts_with("  register ") && line.contains(" OK "))
     );
     assert!(
         never
