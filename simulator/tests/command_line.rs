@@ -299,6 +299,39 @@ fn ctrl_c_ends_a_virtual_run_with_a_report() {
 }
 
 #[test]
+fn ctrl_c_ends_a_search_with_what_it_has_seen() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("one.toml"), SCENARIO).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_simulator"));
+    let arguments = ["search", "one.toml", "--seeds", "1000000", "--out", "found"];
+    command.args(arguments).current_dir(directory.path());
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let first = lines.next().unwrap().unwrap();
+    assert!(first.starts_with("seeds from 1, "), "{first}");
+    let progress = lines.next().unwrap().unwrap();
+    assert!(progress.contains(" seeds in "), "{progress}");
+    let pid = child.id().to_string();
+    let signal = Command::new("kill").args(["-INT", &pid]).status().unwrap();
+    assert!(signal.success());
+    lines.for_each(|line| drop(line.unwrap()));
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(code(&output), 130);
+    let text = out(&output);
+    let seeds: u64 = text.split(' ').next().unwrap().parse().unwrap();
+    let last = format!("interrupted after {seeds} of 1000000 seeds, nothing found\n");
+    assert!(seeds > 0 && text.ends_with(&last), "{text}");
+    assert!(text.contains("\nreached\n") && text.contains("never reached\n"));
+    let coverage = std::fs::read_to_string(directory.path().join("found/one.coverage.json")).unwrap();
+    let coverage: serde_json::Value = serde_json::from_str(&coverage).unwrap();
+    assert!(coverage["reached"]["join"]["OK"].as_u64().unwrap() >= seeds);
+}
+
+#[test]
 fn a_search_that_could_write_nothing_down_does_not_begin() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("one.toml"), SCENARIO).unwrap();

@@ -1,10 +1,11 @@
 //! `simulator search`: tries seeds in the virtual world and writes down the first one under which something is wrong.
 
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::run::read_scenario;
-use super::{End, Failure, SearchArguments, say};
+use super::{End, Failure, SearchArguments, interrupt, say};
 use crate::scenario::Scenario;
 use crate::virtual_world::{self, Draft, Finding, SearchOptions, ShrinkOptions, Tried, Wrong};
 
@@ -27,22 +28,34 @@ pub fn search(arguments: &SearchArguments) -> Result<End, Failure> {
     // Hours of search must not end at a directory that cannot be written.
     let coverage = format!("{}.coverage.json", base.name);
     write(arguments, &coverage, "{}\n")?;
+    // Before the first word is said, so that whoever reads it can interrupt.
+    let flag = interrupt::listen()
+        .map_err(|error| Failure::Environment(format!("signals cannot be caught: {error}")))?;
+    let interrupted = || flag.load(Ordering::Relaxed);
     let version = env!("CARGO_PKG_VERSION");
     eprintln!("seeds from {}, version {version}, virtual world", options.first);
     let began = Instant::now();
     let tell = |tried: &Tried| eprintln!("{}", describe(tried, began.elapsed()));
-    let searched = virtual_world::search(&base, options, tell);
+    let searched = virtual_world::search_until(&base, options, &interrupted, tell);
     let (tried, finding) = searched.map_err(|error| Failure::Environment(error.to_string()))?;
     say(&format!("{}\n", describe(&tried, began.elapsed())));
     say(&tried.coverage.table());
     let json = format!("{:#}\n", tried.coverage.to_json());
     let end = match finding {
+        None if tried.interrupted => {
+            let Tried { seeds, .. } = tried;
+            say(&format!(
+                "interrupted after {seeds} of {} seeds, nothing found\n",
+                options.seeds
+            ));
+            End::Interrupted
+        }
         None => {
             say(&format!("nothing found in {} seeds\n", tried.seeds));
             End::Pass
         }
         Some(finding) => {
-            keep(arguments, &base, finding)?;
+            keep(arguments, &base, finding, &interrupted)?;
             End::ExpectationFailed
         }
     };
@@ -50,8 +63,13 @@ pub fn search(arguments: &SearchArguments) -> Result<End, Failure> {
     Ok(end)
 }
 
-/// Writes down what was found, as it was drawn and as small as it can be.
-fn keep(arguments: &SearchArguments, base: &Scenario, finding: Finding) -> Result<(), Failure> {
+/// Writes down what was found, as it was drawn and as small as it can be, or as it is when somebody interrupts.
+fn keep(
+    arguments: &SearchArguments,
+    base: &Scenario,
+    finding: Finding,
+    interrupted: &(dyn Fn() -> bool + Sync),
+) -> Result<(), Failure> {
     let Finding { seed, draft, wrong } = finding;
     say(&format!("FOUND  seed {seed}\n"));
     wrong
@@ -70,7 +88,7 @@ fn keep(arguments: &SearchArguments, base: &Scenario, finding: Finding) -> Resul
         ..ShrinkOptions::default()
     };
     let began = Instant::now();
-    let shrunk = virtual_world::shrink(draft.clone(), wrong, options);
+    let shrunk = virtual_world::shrink_until(draft.clone(), wrong, options, interrupted);
     let size = |draft: &Draft| {
         let count = |path: &[&str]| draft.integer(path).unwrap_or(0);
         let seconds = draft.duration(&["duration"]).unwrap_or_default().as_secs_f64();

@@ -23,7 +23,7 @@ mod world;
 
 pub use search::{
     Coverage, Draft, Finding, SearchOptions, ShrinkOptions, Shrunk, Tried, Wrong, draw_diagram, search,
-    shrink,
+    search_until, shrink, shrink_until,
 };
 
 use crate::history::{Header, HistoryWriter};

@@ -18,7 +18,7 @@ mod trial;
 
 pub use coverage::Coverage;
 pub use draft::Draft;
-pub use shrink::{ShrinkOptions, Shrunk, shrink};
+pub use shrink::{ShrinkOptions, Shrunk, shrink, shrink_until};
 pub use trial::{Wrong, draw as draw_diagram};
 
 use schedule::draw;
@@ -63,6 +63,8 @@ pub struct Tried {
     pub time: Duration,
     /// What was reached in all of them.
     pub coverage: Coverage,
+    /// Somebody did not want to wait for the rest.
+    pub interrupted: bool,
 }
 
 /// Tries seeds until one fails, all are tried, or the time is over. `tell` hears now and then how far it is.
@@ -71,12 +73,26 @@ pub fn search(
     options: SearchOptions,
     tell: impl Fn(&Tried) + Sync,
 ) -> Result<(Tried, Option<Finding>), EnvironmentError> {
+    search_until(base, options, &|| false, tell)
+}
+
+/// As [`search`], but begins no seed any more when `interrupted` says that somebody wants it to end.
+pub fn search_until(
+    base: &Scenario,
+    options: SearchOptions,
+    interrupted: &(dyn Fn() -> bool + Sync),
+    tell: impl Fn(&Tried) + Sync,
+) -> Result<(Tried, Option<Finding>), EnvironmentError> {
     let began = Instant::now();
     let next = AtomicU64::new(0);
     let over = AtomicBool::new(false);
     let shared = Mutex::new((Tried::default(), None::<Finding>, None, began));
+    let goes_on = || {
+        let in_time = options.limit.is_none_or(|limit| began.elapsed() < limit);
+        in_time && !over.load(Ordering::Relaxed) && !interrupted()
+    };
     let work = || {
-        while !over.load(Ordering::Relaxed) && options.limit.is_none_or(|limit| began.elapsed() < limit) {
+        while goes_on() {
             let index = next.fetch_add(1, Ordering::Relaxed);
             if index >= options.seeds {
                 return;
@@ -113,9 +129,10 @@ pub fn search(
             scope.spawn(work);
         });
     });
-    let (tried, finding, failed, _) = shared
+    let (mut tried, finding, failed, _) = shared
         .into_inner()
         .unwrap_or_else(|poisoned| poisoned.into_inner());
+    tried.interrupted = finding.is_none() && tried.seeds < options.seeds && interrupted();
     failed.map_or(Ok((tried, finding)), Err)
 }
 

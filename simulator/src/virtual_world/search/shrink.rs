@@ -54,12 +54,23 @@ const EARLIEST: Duration = Duration::from_millis(500);
 
 /// Shrinks. `wrong` is what is wrong with `draft`; the first counts.
 pub fn shrink(draft: Draft, wrong: Vec<Wrong>, options: ShrinkOptions) -> Shrunk {
+    shrink_until(draft, wrong, options, &|| false)
+}
+
+/// As [`shrink`], but is content with what it has when `interrupted` says that somebody wants it to end.
+pub fn shrink_until(
+    draft: Draft,
+    wrong: Vec<Wrong>,
+    options: ShrinkOptions,
+    interrupted: &(dyn Fn() -> bool + Sync),
+) -> Shrunk {
     let mut shrinker = Shrinker {
         kind: wrong.first().map(|wrong| wrong.kind.clone()).unwrap_or_default(),
         best: draft,
         wrong,
         runs: 0,
         options,
+        interrupted,
         began: Instant::now(),
         seeds: 1,
     };
@@ -78,18 +89,19 @@ pub fn shrink(draft: Draft, wrong: Vec<Wrong>, options: ShrinkOptions) -> Shrunk
     }
 }
 
-struct Shrinker {
+struct Shrinker<'a> {
     best: Draft,
     wrong: Vec<Wrong>,
     kind: String,
     runs: u32,
     options: ShrinkOptions,
+    interrupted: &'a (dyn Fn() -> bool + Sync),
     began: Instant,
     /// With how many seeds each candidate is tried.
     seeds: i64,
 }
 
-impl Shrinker {
+impl Shrinker<'_> {
     fn round(&mut self) {
         while self.improve(Self::shorter) {}
         self.fewer_faults();
@@ -109,7 +121,8 @@ impl Shrinker {
     }
 
     fn is_over(&self) -> bool {
-        self.runs >= self.options.runs || self.began.elapsed() >= self.options.limit
+        let used_up = self.runs >= self.options.runs || self.began.elapsed() >= self.options.limit;
+        used_up || (self.interrupted)()
     }
 
     /// Takes the first candidate that fails in the same way; false if none does.
