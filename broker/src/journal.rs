@@ -26,6 +26,9 @@ const HEADER: usize = 12;
 pub(crate) struct Journal {
     pub(crate) recording: bool,
     pub(crate) bytes: Vec<u8>,
+    /// Who takes the records lives in this process: they are kept as they are.
+    pub(crate) unencoded: bool,
+    pub(crate) records: Vec<Record>,
     /// What the present step has changed so far.
     step: Vec<Vec<Bytes>>,
 }
@@ -39,7 +42,16 @@ impl Journal {
 
     /// The step is over; one that changed nothing leaves no record.
     pub(crate) fn end_step(&mut self, now_us: u64, database: usize) {
-        if !self.step.is_empty() {
+        if self.step.is_empty() {
+            return;
+        }
+        if self.unencoded {
+            self.records.push(Record {
+                now_us,
+                database: database as u8,
+                commands: std::mem::take(&mut self.step),
+            });
+        } else {
             encode(&mut self.bytes, now_us, database as u8, &self.step);
             self.step.clear();
         }
@@ -229,6 +241,25 @@ mod tests {
     fn the_checksum_is_the_published_one() {
         // The check value of CRC-32/ISO-HDLC.
         assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+    }
+
+    #[test]
+    fn steps_are_handed_over_as_they_are_to_who_wants_no_bytes() {
+        let mut keyspace = crate::Keyspace::new(crate::Limits::default());
+        keyspace.record_steps();
+        let client = keyspace.connect();
+        keyspace.execute(7, client, &["SET", "k", "v"]);
+        keyspace.execute(8, client, &["GET", "k"]);
+        let step = Record {
+            now_us: 7,
+            database: 0,
+            commands: vec![["SET", "k", "v"].map(Bytes::from).to_vec()],
+        };
+        assert_eq!(keyspace.take_records(), [step]);
+        assert_eq!(
+            (keyspace.take_records(), keyspace.take_journal()),
+            (vec![], vec![])
+        );
     }
 
     #[test]

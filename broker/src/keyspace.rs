@@ -129,6 +129,18 @@ impl Keyspace {
         std::mem::take(&mut self.state.borrow_mut().journal.bytes)
     }
 
+    /// Begins to record what changes data, for [`Self::take_records`]; changes of the set of scripts are left out.
+    pub fn record_steps(&mut self) {
+        let mut state = self.state.borrow_mut();
+        state.journal.recording = true;
+        state.journal.unencoded = true;
+    }
+
+    /// The steps since the last call, for who has no use for bytes.
+    pub fn take_records(&mut self) -> Vec<Record> {
+        std::mem::take(&mut self.state.borrow_mut().journal.records)
+    }
+
     /// Refuses commands that change data with this error, until `None` is given. For a caller that cannot write the
     /// journal down.
     pub fn refuse_changes(&mut self, error: Option<String>) {

@@ -154,7 +154,7 @@ impl Keyspace {
     /// Records a change of the set of scripts, which a replay needs to know before a script is called by its name.
     fn record_script_command(&self, now_us: u64, arguments: &[&[u8]]) {
         let journal = &mut self.state.borrow_mut().journal;
-        if journal.recording {
+        if journal.recording && !journal.unencoded {
             journal::encode(&mut journal.bytes, now_us, 0, &[arguments]);
         }
     }
