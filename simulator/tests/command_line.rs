@@ -364,6 +364,13 @@ fn a_search_says_in_a_line_for_each_script_what_was_reached_and_what_was_not() {
             .lines()
             .any(|line| line.starts_with("  register ") && line.contains(" OK "))
     );
+    let tickets = reached.lines().find(|line| line.starts_with("  tickets "));
+    let tickets = tickets.unwrap();
+    assert!(tickets.contains(" new -> dispatched (accept) "), "{tickets}");
+    assert!(
+        tickets.contains(" dispatched -> ended (finish: an answer) "),
+        "{tickets}"
+    );
     assert!(
         never
             .lines()

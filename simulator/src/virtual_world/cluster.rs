@@ -173,9 +173,9 @@ impl Cluster {
     }
 
     /// From now on somebody looks at what happens inside.
-    pub fn watch(&mut self, watching: &Watching) {
+    pub fn watch(&mut self, now: Time, watching: &Watching) {
         self.watching.clone_from(watching);
-        self.broker.watch(watching.clone());
+        self.broker.watch(now, watching.clone());
     }
 
     /// How many instances there are.
@@ -401,6 +401,9 @@ impl Cluster {
             let was_up = [process.command.up, process.subscriber.up];
             let output = process.step(now, &mut self.steps);
             let lost = process.take_lost();
+            if let Some(reason) = process.take_fall() {
+                tell(&self.watching, |watch| watch.transitions.fell(reason));
+            }
             let changed = was_up != [process.command.up, process.subscriber.up];
             if let Some(kind) = lost {
                 self.retry(now, instance, kind);

@@ -42,6 +42,7 @@ impl MessageBroker {
             _ => (self.master.keyspace.snapshot(), 0),
         };
         let master = std::mem::replace(&mut self.master, Master::knowing(data));
+        self.show_data(now);
         if let Some(storage) = &self.storage {
             self.storage = Some(Storage::new(now, &mut self.master.keyspace, storage.reach()));
         }

@@ -65,6 +65,16 @@ impl Master {
             .collect()
     }
 
+    /// All hashes with their fields and values, for who looks at the cluster from outside.
+    pub fn hashes(&mut self, unix_us: u64) -> Vec<(Vec<u8>, Vec<Vec<u8>>)> {
+        let keys = texts(self.execute(unix_us, self.observer, &[b"KEYS", b"*"]));
+        let hashes = keys.into_iter().map(|key| {
+            let fields = self.execute(unix_us, self.observer, &[b"HGETALL", &key]);
+            (key, texts(fields))
+        });
+        hashes.collect()
+    }
+
     /// A field of a hash, for who looks at the cluster from outside.
     pub fn look_up(&mut self, unix_us: u64, key: &str, field: &str) -> Option<String> {
         let words = [b"HGET".as_slice(), key.as_bytes(), field.as_bytes()];
@@ -73,4 +83,16 @@ impl Master {
             _ => None,
         }
     }
+}
+
+/// The texts of an array; none of anything else.
+fn texts(reply: Reply) -> Vec<Vec<u8>> {
+    let Reply::Array(items) = reply else {
+        return Vec::new();
+    };
+    let texts = items.into_iter().filter_map(|item| match item {
+        Reply::Bulk(text) => Some(text.to_vec()),
+        _ => None,
+    });
+    texts.collect()
 }

@@ -216,6 +216,7 @@ impl MessageBroker {
             self.forget(id);
         }
         self.master = Master::knowing(data);
+        self.show_data(now);
         if let Some(storage) = &self.storage {
             self.storage = Some(Storage::new(now, &mut self.master.keyspace, storage.reach()));
         }
@@ -289,8 +290,18 @@ impl MessageBroker {
     }
 
     /// From now on somebody looks at what is executed here.
-    pub fn watch(&mut self, watching: Watching) {
+    pub fn watch(&mut self, now: Time, watching: Watching) {
         self.watching = watching;
+        self.show_data(now);
+    }
+
+    /// Whoever watches sees all that the master knows, and from then on what changes.
+    pub(super) fn show_data(&mut self, now: Time) {
+        let unix_us = self.unix_us(now);
+        tell(&self.watching, |watch| {
+            watch.transitions.learn(&self.master.hashes(unix_us));
+            self.master.keyspace.record_steps();
+        });
     }
 
     /// A field of a hash as it is now, for who looks at the cluster from outside.
@@ -547,11 +558,13 @@ impl MessageBroker {
         let master = self.master_of(at_old)?;
         let reply = master.execute(unix_us, client, words);
         let messages = master.take_messages();
-        match &mut self.storage {
-            Some(storage) if !at_old => storage.note(now, &mut self.master.keyspace),
-            // What an old master writes down nobody reads.
-            Some(_) => drop(self.master_of(true)?.keyspace.take_journal()),
-            None => {}
+        let written = master.keyspace.take_records();
+        // What an old master writes down nobody reads.
+        if !at_old && !written.is_empty() {
+            if let Some(storage) = &mut self.storage {
+                storage.note(now, &self.master.keyspace);
+            }
+            tell(&self.watching, |watch| watch.wrote(written));
         }
         self.show(now, &messages);
         for (subscriber, push) in messages {

@@ -18,6 +18,7 @@ mod queue;
 mod search;
 mod storage;
 mod trace;
+mod transitions;
 mod watch;
 mod world;
 

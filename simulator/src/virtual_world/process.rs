@@ -13,6 +13,7 @@ use lwm2m::time::Time;
 use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 use server::instance::{Config, Input, Instance, Output};
+use server::store::Reply;
 
 use super::clock::Clock;
 use super::connection::{Arrival, ConnectionId};
@@ -34,6 +35,8 @@ pub struct Process {
     pub subscriber: Link,
     /// It has read that a connection is gone, and begins to make another.
     lost: Option<LinkKind>,
+    /// Why it has just given its membership up: through whom, and how.
+    fallen: Option<Fall>,
     /// It has said that it is ready.
     pub ready: bool,
     /// Stopped by SIGSTOP.
@@ -63,6 +66,60 @@ enum Source {
     Clock,
 }
 
+/// Why a membership is given up: through whom, and how.
+pub type Fall = (&'static str, &'static str);
+
+/// What a process has read, as far as it may be the reason for a fall.
+#[derive(Clone, Copy)]
+enum Read {
+    /// Its clock.
+    Time,
+    /// The answer of a script about members.
+    Renewal(&'static str),
+    /// The answer of a script of a partition.
+    Script(&'static str),
+    /// Something else, a view perhaps.
+    Other,
+}
+
+/// Beyond any counter of a partition: a script about members answers with the broker's time there.
+const A_TIME: i64 = 1_000_000_000_000;
+
+impl Read {
+    fn of(reply: &Reply) -> Read {
+        let about_members = reply.integer(1).is_some_and(|number| number >= A_TIME);
+        match (about_members, reply.status()) {
+            (true, "UNKNOWN") => Read::Renewal("UNKNOWN"),
+            (true, "DEAD") => Read::Renewal("DEAD"),
+            (true, "LEASE") => Read::Renewal("LEASE"),
+            (true, _) => Read::Renewal("another generation"),
+            (false, "LEASE") => Read::Script("LEASE"),
+            (false, "GENERATION") => Read::Script("GENERATION"),
+            (false, _) => Read::Script("its counter went back"),
+        }
+    }
+
+    /// The lease was over before it was read.
+    fn overdue(self) -> Fall {
+        let at_once = matches!(self, Read::Time);
+        let how = if at_once {
+            "at the end of its lease"
+        } else {
+            "when something came after it"
+        };
+        ("its own clock", how)
+    }
+
+    fn told(self) -> Fall {
+        match self {
+            Read::Time => ("its own clock", "at the end of its lease"),
+            Read::Renewal(how) => ("a renewal", how),
+            Read::Script(how) => ("a script", how),
+            Read::Other => ("a view", "it is dead in it"),
+        }
+    }
+}
+
 impl Process {
     /// A process that has just been started.
     pub fn start(now: Time, clock: Clock, config: Config, seed: u64) -> Self {
@@ -72,6 +129,7 @@ impl Process {
             command: Link::default(),
             subscriber: Link::default(),
             lost: None,
+            fallen: None,
             ready: false,
             paused: false,
             ending: false,
@@ -140,6 +198,11 @@ impl Process {
         self.lost.take()
     }
 
+    /// Why it has just given its membership up, if it has.
+    pub fn take_fall(&mut self) -> Option<Fall> {
+        self.fallen.take()
+    }
+
     fn forget_arrivals(&mut self, kind: LinkKind) {
         match kind {
             LinkKind::Command => self.replies.clear(),
@@ -169,7 +232,13 @@ impl Process {
         self.busy_until = now + Duration::from_micros(random.random_range(STEP_US.0..=STEP_US.1));
         let output = self.output.take();
         if output.is_none() {
-            self.read(now, random);
+            let clock = self.clock.read(now);
+            let was_member = self.instance.member().is_some();
+            let overdue = !self.instance.may_send(clock);
+            let read = self.read(now, random);
+            if was_member && self.instance.member().is_none() {
+                self.fallen = read.map(|read| if overdue { read.overdue() } else { read.told() });
+            }
         }
         self.output = self.instance.poll_output();
         let clock = self.clock.read(now);
@@ -181,7 +250,7 @@ impl Process {
         self.output.is_some()
     }
 
-    fn read(&mut self, now: Time, random: &mut ChaCha8Rng) {
+    fn read(&mut self, now: Time, random: &mut ChaCha8Rng) -> Option<Read> {
         let ready = [
             (Source::Signal, self.shutdown),
             (Source::Replies, !self.replies.is_empty()),
@@ -192,18 +261,28 @@ impl Process {
         let count = ready.iter().filter(|(_, ready)| *ready).count();
         // Which of several ready sockets is read first is the operating system's choice.
         let chosen = match count {
-            0 => return,
+            0 => return None,
             1 => 0,
             _ => random.random_range(0..count),
         };
         let mut candidates = ready.into_iter().filter(|(_, ready)| *ready);
         let now = self.clock.read(now);
-        match candidates.nth(chosen).map(|(source, _)| source) {
+        let source = candidates.nth(chosen).map(|(source, _)| source);
+        let mut read = match source {
+            Some(Source::Clock) | None => Read::Time,
+            Some(_) => Read::Other,
+        };
+        match source {
             Some(Source::Signal) => {
                 self.shutdown = false;
                 self.instance.handle(now, Input::Shutdown);
             }
-            Some(Source::Replies) => self.read_broker(now, LinkKind::Command),
+            Some(Source::Replies) => {
+                if let Some(Arrival::Reply(_, Ok(reply))) = self.replies.front() {
+                    read = Read::of(reply);
+                }
+                self.read_broker(now, LinkKind::Command);
+            }
             Some(Source::Messages) => self.read_broker(now, LinkKind::Subscriber),
             Some(Source::Datagrams) => {
                 if let Some((from, data)) = self.datagrams.pop_front() {
@@ -212,6 +291,7 @@ impl Process {
             }
             Some(Source::Clock) | None => self.instance.handle(now, Input::Timeout),
         }
+        Some(read)
     }
 
     fn read_broker(&mut self, now: Time, kind: LinkKind) {
@@ -245,5 +325,33 @@ impl Process {
             Arrival::Message(Push::PatternMessage { .. }) => return,
         };
         self.instance.handle(now, input);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use server::store::Value;
+
+    #[test]
+    fn a_fall_is_named_for_what_was_read_before_it() {
+        let reply = |status: &str, number| {
+            let values = vec![Value::Bytes(status.into()), Value::Integer(number)];
+            Read::of(&Reply::new(Value::Array(values)).unwrap())
+        };
+        let time = 1_795_000_000_000;
+        assert_eq!(reply("UNKNOWN", time).told(), ("a renewal", "UNKNOWN"));
+        assert_eq!(reply("DEAD", time).told(), ("a renewal", "DEAD"));
+        assert_eq!(reply("LEASE", time).told(), ("a renewal", "LEASE"));
+        assert_eq!(reply("OK", time).told(), ("a renewal", "another generation"));
+        assert_eq!(reply("LEASE", 0).told(), ("a script", "LEASE"));
+        assert_eq!(reply("GENERATION", 0).told(), ("a script", "GENERATION"));
+        assert_eq!(reply("OK", 3).told(), ("a script", "its counter went back"));
+        assert_eq!(Read::Other.told(), ("a view", "it is dead in it"));
+        assert_eq!(
+            reply("OK", 3).overdue(),
+            ("its own clock", "when something came after it")
+        );
+        assert_eq!(Read::Time.overdue(), ("its own clock", "at the end of its lease"));
     }
 }

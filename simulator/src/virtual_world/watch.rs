@@ -8,10 +8,12 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::OnceLock;
 
+use broker::Record;
 use lwm2m::time::Time;
 use server::store::{Call, Reply, Script};
 
 use super::trace::{Lane, Trace};
+use super::transitions::Transitions;
 
 /// A watch that several parts of a world report to, or none.
 pub type Watching = Option<Rc<RefCell<Watch>>>;
@@ -26,10 +28,14 @@ pub struct Watch {
     pub statuses: Counts,
     /// Messages and orders by the script that they came from.
     pub effects: Counts,
+    /// What changed its state.
+    pub transitions: Transitions,
     /// One ticket's history.
     pub trace: Option<Trace>,
     /// The script that is being executed.
     current: Option<usize>,
+    /// What it wrote.
+    written: Vec<Record>,
 }
 
 /// What [`Watch::statuses`] says of a script that the broker refused.
@@ -64,9 +70,15 @@ impl Watch {
         }
     }
 
+    /// Something was written down in the data, by that script.
+    pub fn wrote(&mut self, records: Vec<Record>) {
+        self.written = records;
+    }
+
     /// The script has answered.
     pub fn answered(&mut self, now: Time, call: &Call, reply: &Result<Reply, String>) {
         self.current = None;
+        self.transitions.wrote(call, &std::mem::take(&mut self.written));
         let script = call.script.index();
         let status = match reply {
             Ok(reply) => known_status(call.script, reply.status()),
@@ -286,6 +298,15 @@ fn message_effect(channel: &[u8], payload: &[u8]) -> Option<&'static str> {
             ERRORS.iter().find(is_it).map(|(_, effect)| *effect)
         }
     }
+}
+
+/// How a ticket ended, from what is said of it.
+pub fn outcome_of(body: &[u8]) -> &'static str {
+    if body.starts_with(b",\"resp\":") {
+        return "an answer";
+    }
+    let is_it = |(code, _): &&(&str, &str)| contains(body, &format!("\"code\":\"{code}\""));
+    ERRORS.iter().find(is_it).map_or("(unknown)", |(code, _)| *code)
 }
 
 /// What the caller of a script is told to do in its reply.

@@ -101,7 +101,7 @@ impl World {
     pub fn watch(&mut self, watching: Watching) {
         let origin = self.origin;
         tell(&watching, |watch| watch.trace(|trace| trace.origin = origin));
-        self.cluster.watch(&watching);
+        self.cluster.watch(self.cluster_now(), &watching);
         self.watching = watching;
     }
 

@@ -10,6 +10,7 @@ use server::store::Script;
 
 use crate::history::{Entry, Event};
 use crate::scenario::schema::fault_names;
+use crate::virtual_world::transitions::{HEADINGS, Transition, known};
 use crate::virtual_world::watch::{EFFECTS, Watch, statuses};
 
 type Counts<K> = BTreeMap<K, u64>;
@@ -23,6 +24,8 @@ pub struct Coverage {
     pub statuses: Counts<(usize, &'static str)>,
     /// What scripts published or ordered, by script.
     pub effects: Counts<(usize, &'static str)>,
+    /// How tickets, owners, stewards, members and instances changed their states.
+    pub states: Counts<Transition>,
     /// What instances and devices went through.
     pub transitions: Counts<&'static str>,
 }
@@ -73,6 +76,7 @@ impl Coverage {
     pub fn add_watch(&mut self, watch: &Watch) {
         add(&mut self.statuses, &watch.statuses);
         add(&mut self.effects, &watch.effects);
+        add(&mut self.states, &watch.transitions.counts);
     }
 
     /// Adds another's counts.
@@ -80,6 +84,7 @@ impl Coverage {
         add(&mut self.faults, &other.faults);
         add(&mut self.statuses, &other.statuses);
         add(&mut self.effects, &other.effects);
+        add(&mut self.states, &other.states);
         add(&mut self.transitions, &other.transitions);
     }
 
@@ -114,10 +119,22 @@ impl Coverage {
             let lines = names.into_iter().map(|name| (name.to_owned(), count(name)));
             all.push((format!("{script:?}").to_lowercase(), lines.collect()));
         }
+        all.extend(HEADINGS.map(|of| (of.to_owned(), self.state_lines(of))));
         let count = |name: &str| self.transitions.get(name).copied().unwrap_or(0);
         let transitions = TRANSITIONS.iter().map(|name| ((*name).to_owned(), count(name)));
         all.push(("devices and instances".to_owned(), transitions.collect()));
         all
+    }
+
+    /// The transitions that are known, and those that were seen though nobody knew of them.
+    fn state_lines(&self, of: &'static str) -> Vec<(String, u64)> {
+        let mut all: Vec<Transition> = known(of).collect();
+        let seen = self.states.keys().filter(|seen| seen.of == of);
+        let unknown: Vec<Transition> = seen.filter(|seen| !all.contains(seen)).copied().collect();
+        all.extend(unknown);
+        let count = |transition| self.states.get(transition).copied().unwrap_or(0);
+        let lines = all.iter().map(|it| (it.to_string(), count(it)));
+        lines.collect()
     }
 
     /// What is possible and was never reached, `script: what`.
@@ -189,6 +206,14 @@ mod tests {
         let mut watch = Watch::default();
         watch.statuses.insert((Script::Accept.index(), "REFUSED"), 2);
         watch.statuses.insert((Script::Accept.index(), REFUSED), 1);
+        let seen = |from| Transition {
+            of: "tickets",
+            from,
+            to: "ended",
+            by: "sweep",
+            how: "TIMEOUT",
+        };
+        watch.transitions.counts = [(seen("sent"), 3), (seen("lost"), 1)].into();
         coverage.add_watch(&watch);
         coverage.add(&coverage.clone());
         assert!(!coverage.never().contains(&"accept: REFUSED".to_owned()));
@@ -201,6 +226,14 @@ mod tests {
             (&json!(4), &json!(2))
         );
         assert_eq!(json["reached"]["faults"]["kill"], 0);
+        let tickets = &json["reached"]["tickets"];
+        assert_eq!(tickets["sent -> ended (sweep: TIMEOUT)"], 6);
+        // What should be impossible is counted too.
+        assert_eq!(tickets["lost -> ended (sweep: TIMEOUT)"], 2);
+        assert_eq!(tickets["dispatched once -> sent (begin)"], 0);
+        let never = coverage.never();
+        assert!(never.contains(&"tickets: dispatched once -> sent (begin)".to_owned()));
+        assert!(!never.contains(&"tickets: sent -> ended (sweep: TIMEOUT)".to_owned()));
         assert!(coverage.table().contains("REFUSED 4"));
     }
 }
