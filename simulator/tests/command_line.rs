@@ -328,7 +328,7 @@ fn ctrl_c_ends_a_search_with_what_it_has_seen() {
     assert!(text.contains("\nreached\n") && text.contains("never reached\n"));
     let coverage = std::fs::read_to_string(directory.path().join("found/one.coverage.json")).unwrap();
     let coverage: serde_json::Value = serde_json::from_str(&coverage).unwrap();
-    assert!(coverage["reached"]["join"]["OK"].as_u64().unwrap() >= seeds);
+    assert!(coverage["reached"]["register"]["OK"].as_u64().unwrap() >= seeds);
 }
 
 #[test]
