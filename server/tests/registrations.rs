@@ -140,6 +140,22 @@ fn a_copy_of_a_register_gets_the_same_answer_from_whichever_instance_and_changes
 }
 
 #[test]
+fn a_late_copy_of_a_register_is_known_however_often_the_device_registered_since() {
+    let mut world = World::new(1);
+    let first = world.register_request("dev", "lt=600");
+    world.datagram(A, device(1), &first);
+    let id = world.registration_id(A, device(1));
+    for _ in 0..5 {
+        world.register(A, "dev", device(1));
+    }
+    world.advance(200_000);
+    world.events();
+    world.datagram(A, device(1), &first);
+    assert_eq!(world.registration_id(A, device(1)), id);
+    assert_eq!(world.events(), []);
+}
+
+#[test]
 fn a_copy_of_an_update_is_answered_and_published_once() {
     let mut world = World::new(2);
     let id = world.register(A, "dev", device(1));

@@ -37,7 +37,7 @@ if e.rev then call('HDEL', key, 'du') end
 local new = {id = id, rd = NOW, wy = ARGV[14], js = ARGV[18], lu = NOW, rev = rev}
 call('HSET', key, 'id', id, 'rd', NOW, 'wy', new.wy, 'a', ARGV[15], 'po', ARGV[16], 'lt', ARGV[17], 'js', new.js,
   'jl', ARGV[19], 'vn', ARGV[20], 'rn', ARGV[21], 'lu', NOW, 'rev', rev, 'mi', e.mi or 0,
-  'dr', remember(served, uplink, id, 3))
+  'dr', remember(served, uplink, id))
 claim(key)
 call('HSET', BASE .. 'r', id, endpoint)
 begin_lifetime(endpoint, ARGV[17], true)

@@ -11,7 +11,7 @@ if served_before(f[6], uplink) then return answer('DUPLICATE') end
 step()
 local e = {rd = f[2], wy = way, js = f[4], lu = NOW, rev = f[5]}
 e.rev = e.rev + 1
-call('HSET', key, 'lu', NOW, 'rev', e.rev, 'du', remember(f[6], uplink, '', 3))
+call('HSET', key, 'lu', NOW, 'rev', e.rev, 'du', remember(f[6], uplink, ''))
 local slots, lifetime, sent = f[8] or '', f[9], ''
 if f[3] ~= way then
   local before = slots ~= '' and call('HMGET', key, 'a', 'po')

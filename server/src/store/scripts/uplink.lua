@@ -8,13 +8,16 @@ local function served_before(list, uplink)
   return stored
 end
 
-local function remember(list, uplink, stored, keep)
-  local text = uplink .. '=' .. clock[1] .. '=' .. stored .. ';'
-  local position = 0
+-- As many as came within EXCHANGE_LIFETIME, but not without end.
+local UPLINKS = 32
+
+local function remember(list, uplink, stored)
   list = list or ''
-  for _ = 1, keep - 1 do
-    position = string.find(list, ';', position + 1, true)
-    if not position then return text .. list end
+  local count, position = 1, 0
+  for seconds, next_entry in string.gmatch(list, '=(%d+)=[^;]*;()') do
+    count = count + 1
+    if count > UPLINKS or clock[1] - seconds > 247 then break end
+    position = next_entry - 1
   end
-  return text .. string.sub(list, 1, position)
+  return uplink .. '=' .. clock[1] .. '=' .. stored .. ';' .. string.sub(list, 1, position)
 end
