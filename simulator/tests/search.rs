@@ -18,7 +18,7 @@ fn run(text: &str) -> Report {
 
 #[test]
 fn two_hundred_seeds_over_each_shipped_scenario_find_nothing() {
-    for name in ["failover", "steady", "zombie", "fleet", "devices"] {
+    for name in ["failover", "steady", "zombie", "fleet", "devices", "stall"] {
         let options = SearchOptions {
             first: 1,
             seeds: 200,
