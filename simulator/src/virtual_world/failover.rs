@@ -64,7 +64,14 @@ impl MessageBroker {
 
     /// The old master is no more, and all connections to it with it.
     pub fn end_old_master(&mut self, now: Time) {
-        let ids = self.connections.iter().filter(|(_, it)| it.at_old_master);
+        self.lose_connections(now, true);
+        self.old = None;
+    }
+
+    /// Ends the connections to one of the two masters; of what it had sent, a part that is drawn for each arrives.
+    pub(super) fn lose_connections(&mut self, now: Time, to_old_master: bool) {
+        let ids = self.connections.iter();
+        let ids = ids.filter(|(_, it)| it.at_old_master == to_old_master);
         let ids: Vec<ConnectionId> = ids.map(|(&id, _)| id).collect();
         for id in ids {
             self.send_back(now, id, Arrival::Lost);
@@ -74,7 +81,6 @@ impl MessageBroker {
             }
             self.forget(id);
         }
-        self.old = None;
     }
 
     /// What came from the old master on connections that broke has arrived by now, or never will.

@@ -205,16 +205,7 @@ impl MessageBroker {
         }
         let (data, forgets) = self.what_stays(now, keeps);
         self.down = Some(forgets);
-        let ids = self.connections.iter().filter(|(_, it)| !it.at_old_master);
-        let ids: Vec<ConnectionId> = ids.map(|(&id, _)| id).collect();
-        for id in ids {
-            self.send_back(now, id, Arrival::Lost);
-            if let Some(connection) = self.connections.get_mut(&id) {
-                connection.broken = true;
-                connection.up.cut_all();
-            }
-            self.forget(id);
-        }
+        self.lose_connections(now, false);
         self.master = Master::knowing(data);
         self.show_data(now);
         if let Some(storage) = &self.storage {
