@@ -331,6 +331,11 @@ impl Cluster {
         true
     }
 
+    /// True if [`Self::poll_event`] has something to say.
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     /// The next thing that the cluster did.
     pub fn poll_event(&mut self) -> Option<ClusterEvent> {
         self.events.pop_front()

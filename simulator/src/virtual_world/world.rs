@@ -112,15 +112,35 @@ impl World {
             self.progress.finish();
             return false;
         }
-        self.now = self.now.max(self.next_deadline());
-        self.inject_faults();
-        self.make_requests();
-        self.outside.handle_timeout(self.now);
-        self.move_datagrams();
-        self.step_cluster();
+        if self.cluster_speaks_first() {
+            self.hear_cluster();
+        } else {
+            self.inject_faults();
+            self.make_requests();
+            self.outside.handle_timeout(self.now);
+            self.move_datagrams();
+            self.step_cluster();
+        }
         self.flush_events();
         self.show_progress();
         true
+    }
+
+    /// Most of what happens is the cluster's own: it works on until it has something to say, or until something else is
+    /// due, which is first if both are at the same time.
+    fn cluster_speaks_first(&mut self) -> bool {
+        let other = self.other_deadline();
+        loop {
+            let cluster = self.cluster.next_deadline().map(|at| at - self.origin);
+            self.now = self.now.max(cluster.map_or(other, |at| at.min(other)));
+            if other <= self.now {
+                return false;
+            }
+            self.cluster.step(self.cluster_now());
+            if self.cluster.has_events() {
+                return true;
+            }
+        }
     }
 
     /// Ends the run here, as somebody wants it; false, as [`World::step`] says at the end.
@@ -202,10 +222,9 @@ impl World {
         self.now + self.origin
     }
 
-    fn next_deadline(&self) -> Time {
-        let cluster = self.cluster.next_deadline();
+    /// When something is due that is not the cluster's.
+    fn other_deadline(&self) -> Time {
         let deadlines = [
-            cluster.map(|at| at - self.origin),
             self.faults.front().map(|fault| Time::ZERO + fault.at),
             (!self.load_stopped).then_some(self.duration),
             self.quiet_since.map(|since| since + LINGER),
@@ -234,6 +253,10 @@ impl World {
         if self.cluster.next_deadline().is_some_and(|at| at <= now) {
             self.cluster.step(now);
         }
+        self.hear_cluster();
+    }
+
+    fn hear_cluster(&mut self) {
         while let Some(event) = self.cluster.poll_event() {
             self.handle_cluster(event);
         }
