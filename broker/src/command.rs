@@ -52,10 +52,12 @@ impl Spec {
         if name.len() > LONGEST {
             return None;
         }
-        let mut slot = hash(name);
+        let wanted = packed(name);
+        let mut slot = hash(wanted);
         loop {
-            let spec = COMMANDS.get(usize::from(INDEX[slot]))?;
-            if spec.name.as_bytes().eq_ignore_ascii_case(name) {
+            let (packed, command) = INDEX[slot];
+            let spec = COMMANDS.get(usize::from(command))?;
+            if packed == wanted && spec.name.len() == name.len() {
                 return Some(spec);
             }
             slot = (slot + 1) % INDEX.len();
@@ -80,30 +82,37 @@ impl Spec {
 const LONGEST: usize = 16;
 /// Marks a free slot of [`INDEX`].
 const FREE: u8 = u8::MAX;
-/// Where in [`COMMANDS`] the command is whose name has this [`hash`]; at a collision in one of the next slots.
-static INDEX: [u8; 256] = index();
+/// Which name has this [`hash`], and where in [`COMMANDS`] it is; at a collision in one of the next slots.
+static INDEX: [(u128, u8); 256] = index();
 
-/// The slot of a name in either case (FNV-1a).
-const fn hash(name: &[u8]) -> usize {
-    let mut hash = 0x811c_9dc5_u32;
+/// A name in lower case as a number: names are compared for every command of every script.
+const fn packed(name: &[u8]) -> u128 {
+    let mut bytes = [0; LONGEST];
     let mut at = 0;
     while at < name.len() {
-        hash = (hash ^ name[at].to_ascii_lowercase() as u32).wrapping_mul(0x0100_0193);
+        bytes[at] = name[at].to_ascii_lowercase();
         at += 1;
     }
-    ((hash ^ (hash >> 16)) % 256) as usize
+    u128::from_le_bytes(bytes)
 }
 
-const fn index() -> [u8; 256] {
-    let mut index = [FREE; 256];
+/// The slot of a name (Fibonacci hashing).
+const fn hash(packed: u128) -> usize {
+    let folded = packed as u64 ^ (packed >> 64) as u64;
+    (folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as usize
+}
+
+const fn index() -> [(u128, u8); 256] {
+    let mut index = [(0, FREE); 256];
     let mut command = 0;
     while command < COMMANDS.len() {
         assert!(COMMANDS[command].name.len() <= LONGEST);
-        let mut slot = hash(COMMANDS[command].name.as_bytes());
-        while index[slot] != FREE {
+        let name = packed(COMMANDS[command].name.as_bytes());
+        let mut slot = hash(name);
+        while index[slot].1 != FREE {
             slot = (slot + 1) % 256;
         }
-        index[slot] = command as u8;
+        index[slot] = (name, command as u8);
         command += 1;
     }
     index
@@ -256,7 +265,9 @@ mod tests {
                 Some(spec.name)
             );
         }
-        assert!(Spec::find(b"nonsense").is_none());
+        for unknown in [b"nonsense".as_slice(), b"", b"get\0", b"\0"] {
+            assert!(Spec::find(unknown).is_none(), "{unknown:?}");
+        }
         assert!(Spec::find(&[b'x'; 1000]).is_none());
     }
 }

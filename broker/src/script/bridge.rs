@@ -36,8 +36,8 @@ const LINE: c_int = 6;
 const RESULT: c_int = 7;
 /// Slots of the stack that pushing a reply takes, beside elements of arrays: a table, a name and a value.
 const REPLY_SLOTS: c_int = 3;
-/// Ends a number among the texts of numbers.
-const END: u8 = b' ';
+/// No number is longer as text: 17 digits, two signs, a point, and an exponent of four characters.
+const LONGEST_NUMBER: usize = 32;
 
 /// How a script ended.
 pub(super) enum Outcome {
@@ -178,31 +178,35 @@ unsafe fn perform(lua: *mut lua_State) -> bool {
 /// The words of a command, numbers as text. Cannot fail in Lua: it converts nothing on the stack.
 ///
 /// # Safety
-/// The words live as long as they are on the stack.
-unsafe fn read_words(
+/// The words live as long as they are on the stack, and as nothing is done to `numbers`.
+unsafe fn read_words<'a>(
     lua: *mut lua_State,
     numbers: &mut Vec<u8>,
-) -> std::result::Result<Vec<&[u8]>, &'static str> {
-    // SAFETY: all of these only look at the stack.
+) -> std::result::Result<Vec<&'a [u8]>, &'static str> {
+    // SAFETY: the functions of Lua only look at the stack. `numbers` has room for all texts before the first of them is
+    // written, so it does not move them.
     unsafe {
         let count = ffi::lua_gettop(lua);
         if count == 0 {
             return Err("ERR Please specify at least one argument for this redis lib call");
         }
+        let mut words = Vec::with_capacity(count as usize);
         numbers.clear();
         for index in 1..=count {
             match ffi::lua_type(lua, index) {
-                ffi::LUA_TSTRING => {}
-                ffi::LUA_TNUMBER => write_number(numbers, ffi::lua_tonumber(lua, index)),
+                ffi::LUA_TSTRING => words.push(text(lua, index)),
+                ffi::LUA_TNUMBER => {
+                    if numbers.is_empty() {
+                        numbers.reserve(count as usize * LONGEST_NUMBER);
+                    }
+                    let from = numbers.len();
+                    write_number(numbers, ffi::lua_tonumber(lua, index));
+                    words.push(slice::from_raw_parts(numbers.as_ptr().add(from), numbers.len() - from));
+                }
                 _ => return Err("ERR Lua redis lib command arguments must be strings or integers"),
             }
         }
-        let mut numbers = numbers.split(|byte| *byte == END);
-        let word = |index| match ffi::lua_type(lua, index) {
-            ffi::LUA_TSTRING => text(lua, index),
-            _ => numbers.next().unwrap_or_default(),
-        };
-        Ok((1..=count).map(word).collect())
+        Ok(words)
     }
 }
 
@@ -212,9 +216,10 @@ fn write_number(out: &mut Vec<u8>, number: f64) {
     if number == number.trunc() && number.abs() < EXACT && (number != 0.0 || number.is_sign_positive()) {
         write_integer(out, number as i64);
     } else {
-        out.extend_from_slice(format_float(number).as_bytes());
+        let text = format_float(number);
+        debug_assert!(text.len() <= LONGEST_NUMBER, "{text}");
+        out.extend_from_slice(&text.as_bytes()[..text.len().min(LONGEST_NUMBER)]);
     }
-    out.push(END);
 }
 
 /// The string at `index`, which must be one.

@@ -49,16 +49,16 @@ fn edits(mutant: Mutant) -> Vec<Edit> {
     match mutant {
         Mutant::UnrecordedRefusal => vec![within(
             Script::Accept,
-            "call('SET', BASE .. 'u:' .. name, body, 'PX', 10000)",
+            "call('SET', BASE .. 'u:' .. name, refusal, 'PX', 10000)",
             "",
         )],
         Mutant::UncheckedTerm => vec![shared(
-            "if stewardship[1] ~= ME or stewardship[2] ~= ARGV[11] then return {'TERM', 0, NOW} end",
+            "if steward ~= ME or term ~= ARGV[11] then return {'TERM', 0, NOW} end",
             "",
         )],
         Mutant::OwnerFinishes => vec![within(
             Script::Finish,
-            "(ARGV[13] ~= '1' and t.holder ~= ME)",
+            "(ARGV[13] ~= '1' and holder ~= ME)",
             "call('HGET', BASE .. 'e:' .. endpoint_of(name), 'ow') ~= ME",
         )],
         Mutant::ResentAnew => vec![
@@ -86,24 +86,25 @@ local replayed = ARGV[19] == '1'"#,
             within(
                 Script::Accept,
                 r#"say(channel, head, ',"ack":true')
-local t = {"#,
-                "local t = {",
+local deadline"#,
+                "local deadline",
             ),
         ],
         Mutant::DroppedDeadline => vec![within(
             Script::Accept,
-            "call('ZADD', BASE .. 'd', t.deadline, name)",
+            "call('ZADD', BASE .. 'd', deadline, name)",
             "",
         )],
         Mutant::QueueBackwards => vec![shared("call('LPOP', queue)", "call('RPOP', queue)")],
         Mutant::StaleExpiry => vec![within(
             Script::Update,
-            "begin_lifetime(endpoint, lifetime, lifetime ~= f[9])",
+            "call('ZADD', BASE .. 'x', NOW + lifetime * 1000, endpoint)",
             "",
         )],
         Mutant::SilentReplacement => vec![within(
             Script::Register,
-            r#"announce('LESHAN_REG_DEL', registration_json(old, ',"reason":"replaced"'))"#,
+            r#"call('PUBLISH', PREFIX .. 'LESHAN_REG_DEL',
+    registration_json(registered, old_way, old_members, last_update, rev) .. ',"reason":"replaced"}')"#,
             "",
         )],
         Mutant::ReplayCopies => vec![within(
@@ -120,11 +121,11 @@ local t = {"#,
             within(
                 Script::Accept,
                 "call('GET', BASE .. 'u:' .. name)",
-                "call('GET', BASE .. 'u:' .. string.match(name, '[^:]*$'))",
+                "call('GET', BASE .. 'u:' .. name:match('[^:]*$'))",
             ),
             shared(
                 "call('SET', BASE .. 'u:' .. name, body, 'PX', ARGV[9])",
-                "call('SET', BASE .. 'u:' .. string.match(name, '[^:]*$'), body, 'PX', ARGV[9])",
+                "call('SET', BASE .. 'u:' .. name:match('[^:]*$'), body, 'PX', ARGV[9])",
             ),
         ],
         Mutant::UnmarkedCopies => vec![
@@ -135,7 +136,7 @@ local t = {"#,
                 r#"',"ack":true'"#,
             ),
         ],
-        Mutant::UncountedUpdates => vec![within(Script::Update, "e.rev = e.rev + 1\n", "")],
+        Mutant::UncountedUpdates => vec![within(Script::Update, "rev = rev + 1\n", "")],
         Mutant::DeadHoldersKept => vec![within(
             Script::Sweep,
             "elseif dead(t.holder) then",
@@ -148,7 +149,7 @@ local t = {"#,
         Mutant::SlotKept => vec![shared("free_slot(BASE .. 'e:' .. endpoint, t.token)", "")],
         Mutant::NoTurns => vec![within(
             Script::Accept,
-            "if waiting == 0 and #(e[8] or '') < 17 * tonumber(ARGV[10]) then",
+            "if waiting == 0 and #(e[8] or '') < 17 * ARGV[10] then",
             "if true then",
         )],
         Mutant::SentDenied => vec![shared(
@@ -165,7 +166,7 @@ local t = {"#,
             "(first or NOW - me.heard >= 2 * LEASE + 1000)",
             "true",
         )],
-        Mutant::StalledQueue => vec![within(Script::Finish, "next_turn(endpoint_of(name))", "")],
+        Mutant::StalledQueue => vec![within(Script::Finish, "on_demand().next_turn(endpoint)", "")],
         Mutant::RegisterTwice => vec![within(
             Script::Register,
             "local stored = served_before(served, uplink)",
@@ -191,9 +192,10 @@ local incarnation = lives and tonumber(f[1]) or call('HINCRBY', member, 'inc', 1
         )],
         Mutant::RepeatCallsNext => vec![within(
             Script::Accept,
-            "if t.state ~= 'q' and t.holder == ME then tell_again(name, t) end",
+            "if t.state ~= 'q' and t.holder == ME then open.tell_again(name, t) end",
             "local first = call('LPOP', BASE .. 'q:' .. endpoint)
-  if first then dispatch(first, load_ticket(first)) end",
+  local key = BASE .. 'e:' .. endpoint
+  if first then dispatch(first, key, open.load_ticket(first), load_target(key)) end",
         )],
         Mutant::OldDeregister => vec![within(
             Script::Deregister,

@@ -47,12 +47,12 @@ pub enum Script {
 /// that begin something are refused before their first write.
 ///
 /// Lua makes each function anew whenever a script runs, so a script has only the openings that it needs. What it needs
-/// seldom is the body of `on_demand`, which makes and returns the named functions.
+/// seldom is in `on_demand`, which makes the named functions when it is called and returns a table of them.
 macro_rules! source {
-    (ends: $($file:literal),+ $(; on_demand $names:literal: $($rare:literal),+; $($rest:literal),+)?) => {
+    (ends: $($file:literal),+ $(; on_demand $names:tt: $($rare:literal),+; $($rest:literal),+)?) => {
         concat!("#!lua flags=allow-oom\n", parts!($($file),+), $(rare!($names, $($rare),+), parts!($($rest),+))?)
     };
-    (begins: $($file:literal),+ $(; on_demand $names:literal: $($rare:literal),+; $($rest:literal),+)?) => {
+    (begins: $($file:literal),+ $(; on_demand $names:tt: $($rare:literal),+; $($rest:literal),+)?) => {
         concat!("#!lua\n", parts!($($file),+), $(rare!($names, $($rare),+), parts!($($rest),+))?)
     };
 }
@@ -62,10 +62,14 @@ macro_rules! parts {
     ($($file:literal),+) => { concat!($(include_str!(concat!("scripts/", $file, ".lua")), "\n"),+) };
 }
 
-/// A function that makes what is in these files and returns what is named.
+/// A function that makes what is in these files and returns a table of what is named.
 macro_rules! rare {
-    ($names:literal, $($file:literal),+) => {
-        concat!("local function on_demand()\n", parts!($($file),+), "return ", $names, "\nend\n")
+    ([$($name:literal),+], $($file:literal),+) => {
+        concat!(
+            "local function on_demand()\n",
+            parts!($($file),+),
+            "return {", $($name, " = ", $name, ", "),+, "}\nend\n"
+        )
     };
 }
 
@@ -109,33 +113,48 @@ impl Script {
             Script::Renew => source!(ends: "members", "suspension", "renew"),
             Script::MarkDead => source!(ends: "members", "mark_dead"),
             Script::Leave => source!(ends: "members", "leave"),
-            Script::Take => source!(ends: "base", "take"),
-            Script::Accept => source!(begins: "base", "steward", "ticket", "claim", "dispatch", "accept"),
-            Script::Begin => source!(ends: "base", "ticket", "begin"),
-            Script::Finish => source!(
-                ends: "base", "ticket", "outcome"; on_demand "next_turn": "claim", "dispatch"; "finish"
+            Script::Take => source!(ends: "base", "generation", "step", "tell", "take"),
+            Script::Accept => source!(
+                begins: "base", "stewardship", "step", "steward", "say", "tell", "claim", "dispatch";
+                on_demand ["load_ticket", "next_turn", "tell_again"]: "ticket", "slots", "turns", "again";
+                "accept"
             ),
-            Script::Peek => source!(ends: "base", "ticket", "peek"),
-            Script::Forward => source!(ends: "base", "forward"),
+            Script::Begin => source!(ends: "base", "generation", "step", "begin"),
+            Script::Finish => source!(
+                ends: "base", "generation", "step", "tell", "say", "ticket", "slots", "outcome";
+                on_demand ["next_turn"]: "claim", "dispatch", "turns";
+                "finish"
+            ),
+            Script::Peek => source!(ends: "base", "generation", "step", "peek"),
+            Script::Forward => source!(ends: "base", "generation", "step", "tell", "forward"),
             Script::Sweep => source!(
-                ends: "base", "steward", "ticket", "claim", "dispatch", "outcome", "error", "sweep"
+                ends: "base", "stewardship", "step", "steward";
+                on_demand ["go_through"]:
+                "tell", "say", "ticket", "slots", "claim", "dispatch", "turns", "again", "move", "outcome", "error",
+                "journal";
+                "sweep"
             ),
             Script::Expire => source!(
-                ends: "base", "steward", "ticket", "outcome", "error", "registration", "bury", "expire"
+                ends: "base", "stewardship", "step", "steward";
+                on_demand ["bury_registration"]:
+                "tell", "say", "ticket", "slots", "outcome", "error", "registration", "bury";
+                "expire"
             ),
             Script::Register => source!(
-                begins: "base", "claim", "registration", "lifetime", "uplink";
-                on_demand "load_ticket, dispatch, next_turn, finish_ticket, error_body":
-                "ticket", "dispatch", "outcome", "error";
+                begins: "base", "generation", "step", "tell", "claim", "registration", "lifetime", "uplink";
+                on_demand ["end_unclear", "begin_anew", "next_turn"]:
+                "say", "ticket", "slots", "dispatch", "turns", "move", "outcome", "error", "replace";
                 "register"
             ),
             Script::Update => source!(
-                begins: "base", "claim", "registration", "lifetime", "uplink";
-                on_demand "next_turn, replace_pieces": "ticket", "dispatch", "pieces";
+                begins: "base", "generation", "step", "claim", "registration", "uplink";
+                on_demand ["change_way", "change_members", "tell_if_earliest", "next_turn"]:
+                "tell", "ticket", "slots", "dispatch", "turns", "lifetime", "way", "pieces";
                 "update"
             ),
             Script::Deregister => source!(
-                ends: "base", "ticket", "outcome", "error", "registration", "uplink", "bury", "deregister"
+                ends: "base", "generation", "step", "tell", "say", "ticket", "slots", "outcome", "error",
+                "registration", "uplink", "bury", "deregister"
             ),
         }
     }

@@ -9,5 +9,5 @@ if not endpoint then
   return answer('UNKNOWN')
 end
 step()
-bury_registration(endpoint, load_endpoint(endpoint), 'deregistered', remember('', uplink, ''))
+bury_registration(endpoint, 'deregistered', remember('', uplink, ''))
 return answer('OK')

@@ -2,16 +2,15 @@
 -- if it is later, the clock may have been set forward and nobody has noticed yet. Answers in how many ms the next
 -- lifetime ends, -1 if none does.
 local REACHED = math.min(NOW, tonumber(ARGV[12]))
-local function wait()
-  local first = call('ZRANGE', BASE .. 'x', 0, 0, 'WITHSCORES')
-  return first[2] and math.max(first[2] - REACHED + 1, 0) or -1
-end
-local due = call('ZRANGEBYSCORE', BASE .. 'x', '-inf', '(' .. string.format('%.0f', REACHED), 'LIMIT', 0, 64)
-if #due == 0 then return {'OK', 0, NOW, wait()} end
+local first = call('ZRANGE', BASE .. 'x', 0, 0, 'WITHSCORES')[2]
+if not first then return {'OK', 0, NOW, -1} end
+if tonumber(first) >= REACHED then return {'OK', 0, NOW, first - REACHED + 1} end
+local due = call('ZRANGEBYSCORE', BASE .. 'x', '-inf', '(' .. ('%.0f'):format(REACHED), 'LIMIT', 0, 64)
 step()
+local bury_registration = on_demand().bury_registration
 for _, endpoint in ipairs(due) do
-  local e = load_endpoint(endpoint)
-  if e.id then bury_registration(endpoint, e, 'expired') else call('ZREM', BASE .. 'x', endpoint) end
+  if not bury_registration(endpoint, 'expired') then call('ZREM', BASE .. 'x', endpoint) end
 end
-table.insert(reply, 4, wait())
+first = call('ZRANGE', BASE .. 'x', 0, 0, 'WITHSCORES')[2]
+table.insert(reply, 4, first and math.max(first - REACHED + 1, 0) or -1)
 return answer('OK')

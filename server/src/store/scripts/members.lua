@@ -1,7 +1,7 @@
 -- What every script about the members of the cluster begins with. KEYS[1] is the cluster's hash (`c`), other keys are
 -- built from it: `s` the ids, `i:ID` a member. ARGV[1..5]: id, incarnation, channel prefix, lease (ms), what differs.
 local call = redis.call
-local BASE, ID, PREFIX, LEASE = string.sub(KEYS[1], 1, -2), ARGV[1], ARGV[3], tonumber(ARGV[4])
+local BASE, ID, PREFIX, LEASE = KEYS[1]:sub(1, -2), ARGV[1], ARGV[3], tonumber(ARGV[4])
 local clock = call('TIME')
 local NOW = clock[1] * 1000 + math.floor(clock[2] / 1000)
 

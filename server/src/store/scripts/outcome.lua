@@ -1,6 +1,5 @@
 -- Ends a ticket (`t:NAME`): its one terminal, and the memory of it.
-local function finish_ticket(name, t, body)
-  local endpoint = endpoint_of(name)
+local function finish_ticket(name, endpoint, t, body)
   call('DEL', BASE .. 't:' .. name)
   call('ZREM', BASE .. 'd', name)
   if t.token then

@@ -1,5 +1,5 @@
 -- peek: what the open ticket of a token asked for, for an instance that got its answer as a stray. ARGV[11]: token.
 local name = call('HGET', BASE .. 'o', ARGV[11])
-local t = name and load_ticket(name)
-if not t then return {'GONE', 0, NOW} end
-return {'OK', 0, NOW, t.request}
+local request = name and call('HGET', BASE .. 't:' .. name, 'rq')
+if not request then return {'GONE', 0, NOW} end
+return {'OK', 0, NOW, request}

@@ -1,20 +1,25 @@
--- Replaces pieces of a registration's JSON: those whose numbers stand in ARGV[first], ARGV[first + 2] …, each before its
--- new text. Returns the JSON, the lengths of its pieces, and what was sent, as members of an object.
-local function replace_pieces(json, lengths, first)
+-- What the device sent with an Update takes the place of what was known: ARGV[16] is the lifetime, ARGV[17] the root, each ''
+-- if it is not sent; then come the number and the text of each piece of the registration's JSON that is new. Returns the
+-- JSON, and what was sent as members of an object.
+local function change_members(key, json)
   local new, sent = {}, ''
-  for i = first, #ARGV, 2 do
+  for i = 18, #ARGV, 2 do
     local number = tonumber(ARGV[i])
     new[number] = ARGV[i + 1]
     if number ~= 8 then sent = sent .. ',' .. ARGV[i + 1] end
   end
   local kept, sizes, from, number = {}, '', 1, 0
-  for length in string.gmatch(lengths, '(%d+),') do
+  for length in call('HGET', key, 'jl'):gmatch('(%d+),') do
     number = number + 1
     local size = tonumber(length)
-    local piece = new[number] or string.sub(json, from, from + size - 1)
+    local piece = new[number] or json:sub(from, from + size - 1)
     if size > 0 then from = from + size + 1 end
     if piece ~= '' then kept[#kept + 1] = piece end
     sizes = sizes .. #piece .. ','
   end
-  return table.concat(kept, ','), sizes, sent
+  json = table.concat(kept, ',')
+  call('HSET', key, 'js', json, 'jl', sizes)
+  if ARGV[16] ~= '' then call('HSET', key, 'lt', ARGV[16]) end
+  if ARGV[17] ~= '' then call('HSET', key, 'rn', ARGV[17]) end
+  return json, sent
 end

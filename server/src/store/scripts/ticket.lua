@@ -3,13 +3,8 @@
 -- NAME is the length of the endpoint, a colon, the endpoint, a colon, the ticket.
 
 local function endpoint_of(name)
-  local length, rest = string.match(name, '^(%d+):(.*)$')
-  return string.sub(rest, 1, tonumber(length))
-end
-
-local function say(channel, head, body)
-  if channel == '' then channel = PREFIX .. 'LESHAN_RESP' end
-  call('PUBLISH', channel, '{' .. head .. body .. ',"by":"' .. ME .. '"}')
+  local length, rest = name:match('^(%d+):(.*)$')
+  return rest:sub(1, tonumber(length))
 end
 
 local function load_ticket(name)
@@ -17,15 +12,4 @@ local function load_ticket(name)
   if not f[1] then return nil end
   return {state = f[1], head = f[2], channel = f[3], request = f[4], class = f[5], deadline = f[6],
     holder = f[7], token = f[8], mid = f[9], first = f[10] or 0, told = f[11] or 0}
-end
-
--- The exchanges of an endpoint that hold a slot (NSTART), as a list of tokens of 16 characters with a comma each.
-local function slots_of(key)
-  return call('HGET', key, 'fl') or ''
-end
-
-local function free_slot(key, token)
-  local slots = slots_of(key)
-  local from, to = string.find(slots, token .. ',', 1, true)
-  if from then call('HSET', key, 'fl', string.sub(slots, 1, from - 1) .. string.sub(slots, to + 1)) end
 end
