@@ -25,6 +25,8 @@ const BACK_END: &str = "back-end";
 struct Presence {
     /// Its process runs, and is not paused.
     runs: bool,
+    /// It was told to leave (SIGTERM), and will whatever becomes of it.
+    leaves: bool,
     /// Both of its connections to the broker stand.
     linked: bool,
     /// When others can rely on it: a newcomer does not know what was asked before.
@@ -109,7 +111,10 @@ impl Timeline {
             Event::Link { id, up } if id == BACK_END => self.back_end_changed(entry.at_us, *up),
             Event::Link { id, up } => self.change(id, entry.at_us, |presence| presence.linked = *up),
             Event::InstanceStarted { id, .. } => {
-                self.change(id, entry.at_us, |presence| presence.linked = true)
+                self.change(id, entry.at_us, |presence| {
+                    presence.linked = true;
+                    presence.leaves = false;
+                })
             }
             Event::InstanceReady { id } => self.change(id, entry.at_us, |presence| presence.runs = true),
             Event::InstanceExited { id, .. } => {
@@ -127,8 +132,12 @@ impl Timeline {
                 }
                 for id in instances {
                     match action.as_str() {
-                        "kill" | "stop" | "pause" => self.change(id, entry.at_us, |it| it.runs = false),
-                        "resume" => self.change(id, entry.at_us, |it| it.runs = true),
+                        "kill" | "pause" => self.change(id, entry.at_us, |it| it.runs = false),
+                        "stop" => self.change(id, entry.at_us, |it| {
+                            it.runs = false;
+                            it.leaves = true;
+                        }),
+                        "resume" => self.change(id, entry.at_us, |it| it.runs = !it.leaves),
                         _ => {}
                     }
                 }
@@ -198,6 +207,7 @@ impl Timeline {
         let newcomer_us = if self.any_harm { self.ring_us } else { 0 };
         let presence = self.instances.entry(id.to_string()).or_insert(Presence {
             runs: false,
+            leaves: false,
             linked: true,
             spans: Vec::new(),
         });

@@ -200,3 +200,25 @@ fn the_time_of_a_request_counts_from_when_it_could_reach_the_cluster() {
     };
     assert_eq!((deaf(15_000), deaf(30_000)), (0, 0));
 }
+
+/// B was told to leave and A is paused: nobody is there to answer what is asked later.
+fn asked_while_the_rest_leaves(then: &[&str]) -> Judgement {
+    let story = Story::begin().suffers(1000, "B", "stop").suffers(2000, "A", "pause");
+    let story = then
+        .iter()
+        .fold(story, |story, action| story.suffers(3000, "B", action));
+    story.request(9000, "t1", "read", "/3/0/0", 1).judged()
+}
+
+#[test]
+fn an_instance_that_is_leaving_does_not_stay_because_it_is_paused_and_resumed() {
+    assert_lawful(&asked_while_the_rest_leaves(&[]));
+    assert_lawful(&asked_while_the_rest_leaves(&["pause", "resume"]));
+}
+
+#[test]
+fn an_instance_that_is_only_resumed_has_to_answer() {
+    let story = Story::begin().suffers(1000, "B", "pause").suffers(2000, "A", "pause");
+    let judgement = story.suffers(3000, "B", "resume").read(9000, "t1").judged();
+    assert_only(&judgement, Breach::Lost, "t1");
+}

@@ -170,13 +170,17 @@ impl Story {
     }
 
     fn kill(self, at_ms: u64, id: &str) -> Story {
+        self.suffers(at_ms, id, "kill")
+    }
+
+    fn suffers(self, at_ms: u64, id: &str, action: &str) -> Story {
         self.with(
             at_ms,
             Event::Fault {
-                action: "kill".into(),
+                action: action.into(),
                 instances: vec![id.into()],
                 affected: vec!["dev-1".into()],
-                harmful: true,
+                harmful: action != "resume",
             },
         )
     }
