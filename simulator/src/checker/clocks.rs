@@ -64,6 +64,14 @@ impl Clock {
             .saturating_sub(passed)
     }
 
+    /// The latest that it showed between these.
+    pub fn latest(&self, from: u64, to: u64) -> i64 {
+        let touched = self.pieces.iter().map(|piece| piece.from);
+        let touched = touched.filter(|at| *at > from && *at <= to);
+        let shown = touched.flat_map(|at| [self.shows(at - 1), self.shows(at)]);
+        shown.fold(self.shows(to), i64::max)
+    }
+
     /// When what began between `first` and `last`, and lasts for `length`, is over both by this clock and by the right
     /// one, and the clock is not set back behind it within `margin`.
     pub fn over(&self, first: u64, last: u64, length: u64, margin: u64) -> u64 {
@@ -135,6 +143,17 @@ mod tests {
         clock.touch(6 * S + 1, -2_000_000, 0);
         assert_eq!(clock.over(S, S, 5 * S, S), 8 * S);
         assert_eq!(clock.over(S, S, 5 * S, 0), 6 * S);
+    }
+
+    #[test]
+    fn the_latest_that_a_clock_showed_may_be_before_it_was_set_back() {
+        let mut clock = Clock::default();
+        clock.touch(2 * S, 60_000_000, 0);
+        clock.touch(3 * S, 0, 0);
+        assert_eq!(clock.latest(S, 2 * S - 1), 2_000_000 - 1);
+        assert_eq!(clock.latest(S, 2 * S), 62_000_000);
+        assert_eq!(clock.latest(S, 5 * S), 63_000_000 - 1);
+        assert_eq!(clock.latest(3 * S, 5 * S), 5_000_000);
     }
 
     #[test]

@@ -110,12 +110,10 @@ impl Timeline {
             Event::BackEnd { connected } => self.back_end_changed(entry.at_us, *connected),
             Event::Link { id, up } if id == BACK_END => self.back_end_changed(entry.at_us, *up),
             Event::Link { id, up } => self.change(id, entry.at_us, |presence| presence.linked = *up),
-            Event::InstanceStarted { id, .. } => {
-                self.change(id, entry.at_us, |presence| {
-                    presence.linked = true;
-                    presence.leaves = false;
-                })
-            }
+            Event::InstanceStarted { id, .. } => self.change(id, entry.at_us, |presence| {
+                presence.linked = true;
+                presence.leaves = false;
+            }),
             Event::InstanceReady { id } => self.change(id, entry.at_us, |presence| presence.runs = true),
             Event::InstanceExited { id, .. } => {
                 self.harm(entry.at_us, 0);
@@ -242,11 +240,12 @@ impl Timeline {
         spans.any(|span| span.from <= from && span.to >= to)
     }
 
-    /// How much later the broker's clock shows it to be at `to` than at `from`.
+    /// How much later than at `from` the broker's clock showed it to be until `to`: what it forgot because it was set
+    /// forward stays forgotten when it is set back.
     pub fn broker_time_between(&self, from: u64, to: u64) -> i64 {
         let passed = i64::try_from(to.saturating_sub(from)).unwrap_or(i64::MAX);
-        let clock = self.clocks.get(REDIS);
-        passed.saturating_add(clock.map_or(0, |clock| clock.gained(from, to)))
+        let by_clock = |clock: &Clock| clock.latest(from, to).saturating_sub(clock.shows(from));
+        self.clocks.get(REDIS).map_or(passed, by_clock)
     }
 
     /// When a timeout is over that began between these: by the broker's clock, which decides, and by the run's.
