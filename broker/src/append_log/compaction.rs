@@ -10,7 +10,7 @@ use super::{AppendLogError, MAGIC};
 use crate::journal;
 use crate::keyspace::{Keyspace, Snapshot};
 use crate::number::format_float;
-use crate::value::Value;
+use crate::value::{Value, owned};
 
 /// Elements of a container in one record.
 const ELEMENTS_PER_RECORD: usize = 64;
@@ -84,7 +84,7 @@ impl Output<'_> {
                 self.elements(database, b"SADD", key, set.iter().map(|member| [member.clone()]))
             }
             Value::Hash(hash) => {
-                let fields = hash.iter().map(|(field, value)| [field.clone(), value.clone()]);
+                let fields = hash.iter().map(|(field, value)| [owned(field), owned(value)]);
                 self.elements(database, b"HSET", key, fields)
             }
             Value::SortedSet(set) => {

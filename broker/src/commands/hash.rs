@@ -1,13 +1,11 @@
 //! Commands on hashes.
 
-use bytes::Bytes;
-
 use super::{integer, own_name};
 use crate::error::CommandError;
 use crate::number::parse_integer;
 use crate::reply::Reply;
 use crate::state::{Context, Outcome};
-use crate::value::Hash;
+use crate::value::{Hash, owned};
 
 pub(crate) fn hset(context: &mut Context<'_>, arguments: &[&[u8]]) -> Outcome {
     set_fields(context, arguments).map(Reply::count)
@@ -46,43 +44,42 @@ pub(crate) fn hsetnx(context: &mut Context<'_>, arguments: &[&[u8]]) -> Outcome 
 pub(crate) fn hget(context: &mut Context<'_>, arguments: &[&[u8]]) -> Outcome {
     let (data, now) = context.data();
     let hash: Option<&Hash> = data.container(arguments[1], now)?;
-    Ok(Reply::bulk_or_nil(
-        hash.and_then(|hash| hash.get(arguments[2])).cloned(),
-    ))
+    Ok(value(hash, arguments[2]))
 }
 
 pub(crate) fn hmget(context: &mut Context<'_>, arguments: &[&[u8]]) -> Outcome {
     let (data, now) = context.data();
     let hash: Option<&Hash> = data.container(arguments[1], now)?;
-    let value = |field: &&[u8]| Reply::bulk_or_nil(hash.and_then(|hash| hash.get(field)).cloned());
-    Ok(Reply::Array(arguments[2..].iter().map(value).collect()))
+    Ok(Reply::Array(
+        arguments[2..].iter().map(|field| value(hash, field)).collect(),
+    ))
+}
+
+fn value(hash: Option<&Hash>, field: &[u8]) -> Reply {
+    hash.and_then(|hash| hash.get(field))
+        .map_or(Reply::Nil, Reply::bulk)
 }
 
 pub(crate) fn hgetall(context: &mut Context<'_>, arguments: &[&[u8]]) -> Outcome {
-    list(context, arguments[1], |(field, value)| [Some(field), Some(value)])
+    list(context, arguments[1], [true, true])
 }
 
 pub(crate) fn hkeys(context: &mut Context<'_>, arguments: &[&[u8]]) -> Outcome {
-    list(context, arguments[1], |(field, _)| [Some(field), None])
+    list(context, arguments[1], [true, false])
 }
 
 pub(crate) fn hvals(context: &mut Context<'_>, arguments: &[&[u8]]) -> Outcome {
-    list(context, arguments[1], |(_, value)| [Some(value), None])
+    list(context, arguments[1], [false, true])
 }
 
-fn list(
-    context: &mut Context<'_>,
-    key: &[u8],
-    pick: for<'a> fn((&'a Bytes, &'a Bytes)) -> [Option<&'a Bytes>; 2],
-) -> Outcome {
+/// All fields, or all values, or each field and its value.
+fn list(context: &mut Context<'_>, key: &[u8], wanted: [bool; 2]) -> Outcome {
     let (data, now) = context.data();
     let hash: Option<&Hash> = data.container(key, now)?;
+    let pick = |(field, value)| [field, value].into_iter().zip(wanted);
+    let picked = hash.into_iter().flat_map(Hash::iter).flat_map(pick);
     Ok(Reply::bulks(
-        hash.into_iter()
-            .flat_map(Hash::iter)
-            .flat_map(pick)
-            .flatten()
-            .cloned(),
+        picked.filter(|(_, wanted)| *wanted).map(|(text, _)| owned(text)),
     ))
 }
 

@@ -201,7 +201,10 @@ unsafe fn read_words<'a>(
                     }
                     let from = numbers.len();
                     write_number(numbers, ffi::lua_tonumber(lua, index));
-                    words.push(slice::from_raw_parts(numbers.as_ptr().add(from), numbers.len() - from));
+                    words.push(slice::from_raw_parts(
+                        numbers.as_ptr().add(from),
+                        numbers.len() - from,
+                    ));
                 }
                 _ => return Err("ERR Lua redis lib command arguments must be strings or integers"),
             }

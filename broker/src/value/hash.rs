@@ -1,49 +1,24 @@
 //! A hash: fields with values. Like Redis, a small one keeps the order of insertion; a large one is in byte order,
 //! so that what HGETALL answers depends on the commands alone.
 
+mod packed;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use self::packed::Packed;
 use super::owned;
 
 /// Beyond this many fields a hash is kept sorted (Redis: `hash-max-listpack-entries`).
 const SMALL_FIELDS: usize = 128;
+/// And beyond this many bytes, since a small one is moved as a whole.
+const SMALL_BYTES: usize = 64 << 10;
 const OVERHEAD: usize = 32;
-
-/// A field of a small hash.
-#[derive(Clone, Debug)]
-struct Field {
-    /// See [`tag`].
-    tag: u64,
-    name: Bytes,
-    value: Bytes,
-}
-
-/// The first bytes of a name and its length: names that differ in it are different, short names that do not are equal.
-/// Searching a small hash compares names again and again, and so does without looking at them.
-fn tag(name: &[u8]) -> u64 {
-    let mut bytes = [0; 8];
-    for (to, from) in bytes.iter_mut().zip(&name[..name.len().min(TAGGED)]) {
-        *to = *from;
-    }
-    bytes[TAGGED] = u8::try_from(name.len()).unwrap_or(u8::MAX);
-    u64::from_le_bytes(bytes)
-}
-
-/// Names up to this length are known by their tags.
-const TAGGED: usize = 7;
-
-fn position(fields: &[Field], name: &[u8]) -> Option<usize> {
-    let tag = tag(name);
-    fields
-        .iter()
-        .position(|field| field.tag == tag && (name.len() <= TAGGED || field.name == name))
-}
 
 #[derive(Clone, Debug)]
 enum Fields {
-    Small(Vec<Field>),
+    Small(Packed),
     Large(BTreeMap<Bytes, Bytes>),
 }
 
@@ -56,7 +31,7 @@ pub(crate) struct Hash {
 impl Default for Hash {
     fn default() -> Self {
         Hash {
-            fields: Fields::Small(Vec::new()),
+            fields: Fields::Small(Packed::default()),
             bytes: 0,
         }
     }
@@ -74,60 +49,57 @@ impl Hash {
         self.bytes
     }
 
-    pub(crate) fn get(&self, field: &[u8]) -> Option<&Bytes> {
+    pub(crate) fn get(&self, field: &[u8]) -> Option<&[u8]> {
         match &self.fields {
-            Fields::Small(fields) => position(fields, field).map(|index| &fields[index].value),
-            Fields::Large(fields) => fields.get(field),
+            Fields::Small(fields) => fields.get(field),
+            Fields::Large(fields) => fields.get(field).map(|value| &value[..]),
         }
     }
 
-    pub(crate) fn iter(&self) -> Box<dyn Iterator<Item = (&Bytes, &Bytes)> + '_> {
+    pub(crate) fn iter(&self) -> Box<dyn Iterator<Item = (&[u8], &[u8])> + '_> {
         match &self.fields {
-            Fields::Small(fields) => Box::new(fields.iter().map(|field| (&field.name, &field.value))),
-            Fields::Large(fields) => Box::new(fields.iter()),
+            Fields::Small(fields) => Box::new(fields.iter()),
+            Fields::Large(fields) => Box::new(fields.iter().map(|(name, value)| (&name[..], &value[..]))),
         }
     }
 
     /// Sets a field; returns whether it is new.
     pub(crate) fn set(&mut self, field: &[u8], value: &[u8]) -> bool {
-        let existing = match &mut self.fields {
-            Fields::Small(fields) => position(fields, field).map(|index| &mut fields[index].value),
-            Fields::Large(fields) => fields.get_mut(field),
-        };
-        if let Some(existing) = existing {
-            self.bytes = self.bytes - existing.len() + value.len();
-            *existing = owned(value);
-            return false;
-        }
-        self.bytes += field.len() + value.len() + OVERHEAD;
-        self.add(owned(field), owned(value));
-        true
-    }
-
-    fn add(&mut self, name: Bytes, value: Bytes) {
-        match &mut self.fields {
-            Fields::Large(fields) => {
-                fields.insert(name, value);
-            }
-            Fields::Small(fields) => {
-                let tag = tag(&name);
-                fields.push(Field { tag, name, value });
-                if fields.len() > SMALL_FIELDS {
-                    let fields = std::mem::take(fields).into_iter();
-                    self.fields = Fields::Large(fields.map(|field| (field.name, field.value)).collect());
+        let before = match &mut self.fields {
+            Fields::Small(fields) => fields.set(field, value),
+            Fields::Large(fields) => match fields.get_mut(field) {
+                Some(present) => {
+                    let before = present.len();
+                    *present = owned(value);
+                    Some(before)
                 }
-            }
+                None => {
+                    fields.insert(owned(field), owned(value));
+                    None
+                }
+            },
+        };
+        match before {
+            Some(before) => self.bytes = self.bytes - before + value.len(),
+            None => self.bytes += field.len() + value.len() + OVERHEAD,
         }
+        if let Fields::Small(fields) = &self.fields
+            && (fields.len() > SMALL_FIELDS || fields.bytes() > SMALL_BYTES)
+        {
+            let sorted = fields.iter().map(|(name, value)| (owned(name), owned(value)));
+            self.fields = Fields::Large(sorted.collect());
+        }
+        before.is_none()
     }
 
     /// Removes a field; returns whether it was there.
     pub(crate) fn remove(&mut self, field: &[u8]) -> bool {
         let removed = match &mut self.fields {
-            Fields::Small(fields) => position(fields, field).map(|index| fields.remove(index).value),
-            Fields::Large(fields) => fields.remove(field),
+            Fields::Small(fields) => fields.remove(field),
+            Fields::Large(fields) => fields.remove(field).map(|value| value.len()),
         };
         let Some(value) = removed else { return false };
-        self.bytes -= field.len() + value.len() + OVERHEAD;
+        self.bytes -= field.len() + value + OVERHEAD;
         true
     }
 }
@@ -137,17 +109,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_told_apart_beyond_their_tags() {
-        let names: [&[u8]; 6] = [b"", b"\0", b"1234567", b"12345678", b"12345679", &[b'1'; 300]];
-        let mut hash = Hash::default();
-        for (index, name) in names.iter().enumerate() {
-            assert!(hash.set(name, &[index as u8]));
+    fn a_hash_that_grows_beyond_what_is_moved_as_a_whole_is_sorted_and_keeps_everything() {
+        for (fields, bytes) in [(SMALL_FIELDS + 1, 1), (2, SMALL_BYTES)] {
+            let mut hash = Hash::default();
+            for index in (0..fields).rev() {
+                assert!(matches!(hash.fields, Fields::Small(_)));
+                assert!(hash.set(format!("{index:03}").as_bytes(), &vec![b'x'; bytes]));
+            }
+            assert!(matches!(hash.fields, Fields::Large(_)));
+            let names: Vec<Vec<u8>> = hash.iter().map(|(name, _)| name.to_vec()).collect();
+            assert!(names.is_sorted() && names.len() == fields && hash.len() == fields);
+            assert!(!hash.set(b"000", b"y") && hash.remove(b"001"));
+            assert_eq!(hash.get(b"000"), Some(b"y".as_slice()));
+            let left = (fields - 2) * (3 + bytes + OVERHEAD) + 3 + 1 + OVERHEAD;
+            assert_eq!(hash.memory(), left);
         }
-        for (index, name) in names.iter().enumerate() {
-            assert_eq!(hash.get(name).map(|value| &value[..]), Some(&[index as u8][..]));
-        }
-        assert_eq!(hash.get(&[b'1'; 301]), None);
-        assert!(hash.remove(b"12345678") && !hash.remove(b"12345678"));
-        assert_eq!(hash.len(), 5);
     }
 }

@@ -31,8 +31,9 @@ use crate::history::Event;
 use crate::network::Packet;
 use crate::scenario::instance_id;
 
-/// What a device remembers for de-duplication, at most: with 247 s to remember, four requests per second.
-const REMEMBERED_PER_DEVICE: usize = 1024;
+/// What a device remembers for de-duplication, at most: one message for each message ID. A device that forgot sooner would
+/// execute late copies, and nobody could tell that from a fault of the cluster.
+const REMEMBERED_PER_DEVICE: usize = 1 << 16;
 
 /// All virtual devices.
 pub struct Fleet {

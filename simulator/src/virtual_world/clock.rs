@@ -31,6 +31,9 @@ impl Clock {
 
     /// How far ahead it is, in microseconds, and what it gains in a million.
     pub fn error(&self, now: Time) -> (i64, i64) {
+        if self.rate_ppm == 0 {
+            return (self.ahead_us, 0);
+        }
         let gained = (now - self.since).as_micros() as i128 * i128::from(self.rate_ppm) / MILLION;
         (
             self.ahead_us.saturating_add(i64::try_from(gained).unwrap_or(0)),
@@ -62,6 +65,9 @@ impl Clock {
         let at_touch = self.read(self.since);
         if shown <= at_touch || shown == Time::MAX {
             return self.since.min(shown);
+        }
+        if self.rate_ppm == 0 {
+            return self.since + (shown - at_touch);
         }
         let ahead = (shown - at_touch).as_micros() as i128;
         let takes = (ahead * MILLION) / (MILLION + i128::from(self.rate_ppm));

@@ -7,7 +7,7 @@ local replayed = ARGV[19] == '1'
 local outcome = call('GET', BASE .. 'u:' .. name)
 if outcome then
   if not replayed then say(channel, head, outcome .. ',"again":true') end
-  return answer('KNOWN')
+  return step('KNOWN')
 end
 if call('EXISTS', BASE .. 't:' .. name) == 1 then
   local open = on_demand()
@@ -15,7 +15,7 @@ if call('EXISTS', BASE .. 't:' .. name) == 1 then
   if not replayed then say(channel, head, ',"ack":true,"again":true') end
   -- The caller may ask because it lost the reply in which it was told to send: it is told again.
   if t.state ~= 'q' and t.holder == ME then open.tell_again(name, t) end
-  return answer('OPEN')
+  return step('OPEN')
 end
 
 step()
@@ -37,7 +37,8 @@ if refusal then
   call('SET', BASE .. 'u:' .. name, refusal, 'PX', 10000)
   call('RPUSH', BASE .. 'y', name)
   say(channel, head, refusal)
-  return answer('REFUSED')
+  reply[1] = 'REFUSED'
+  return reply
 end
 say(channel, head, ',"ack":true')
 local deadline = NOW + ARGV[18]
@@ -50,4 +51,4 @@ else
   call('RPUSH', queue, name)
   on_demand().next_turn(endpoint)
 end
-return answer('OK')
+return reply

@@ -4,10 +4,10 @@ local endpoint = call('HGET', BASE .. 'r', id)
 if not endpoint then
   local before = call('GET', BASE .. 'g:' .. id)
   if before and served_before(call('HGET', BASE .. 'e:' .. before, 'du'), uplink) then
-    return answer('DUPLICATE')
+    return step('DUPLICATE')
   end
-  return answer('UNKNOWN')
+  return step('UNKNOWN')
 end
 step()
 bury_registration(endpoint, 'deregistered', remember('', uplink, ''))
-return answer('OK')
+return reply

@@ -9,24 +9,6 @@ local function dead(member)
   return tonumber(current) > tonumber(incarnation) or (current == incarnation and state == 'd')
 end
 
--- A token that no open ticket of the partition has: partition, tag of the holder's incarnation, 4 random bytes.
-local drawn = 0
-local function draw_token(tag, name)
-  while true do
-    local random = (tonumber(ARGV[8]) + drawn * 2654435761) % 4294967296
-    drawn = drawn + 1
-    local token = ARGV[7] .. tag .. ('%04x%04x'):format(math.floor(random / 65536), random % 65536)
-    if call('HSETNX', BASE .. 'o', token, name) == 1 then return token end
-  end
-end
-
--- The message ID of an endpoint's next exchange, not yet modulo 65536. They count, but are never behind the broker's
--- clock, at 5 ms each: so a broker that lost its last moments, and the count with them, does not give again what devices
--- remember, and all of them last for longer than EXCHANGE_LIFETIME. Partitions are at different ones.
-local function next_message_id(last)
-  return math.max((last or 0) + 1, math.floor(NOW / 5) + tonumber(ARGV[7], 16) * 256)
-end
-
 -- What the holder of an exchange is told, the first time and again.
 local function exchange_text(token, mid, e, class, state, deadline, request)
   return 'D\n' .. token .. '\n' .. mid .. '\n' .. e[1] .. '\n' .. e[2] .. '\n' .. e[3] .. '\n' .. e[4] .. '\n'
@@ -48,8 +30,16 @@ local function dispatch(name, key, t, e, ...)
     owner, tag = ME, ARGV[5]
   end
   if not token then
-    token = draw_token(tag, name)
-    local count = next_message_id(e[7])
+    -- One that no open ticket of the partition has: partition, tag of the holder's incarnation, 4 random bytes.
+    local random = tonumber(ARGV[8])
+    repeat
+      token = ARGV[7] .. tag .. ('%04x%04x'):format(random / 65536, random % 65536)
+      random = (random + 2654435761) % 4294967296
+    until call('HSETNX', BASE .. 'o', token, name) == 1
+    -- Message IDs count, modulo 65536, but are never behind the broker's clock, at 5 ms each: so a broker that lost its last
+    -- moments, and the count with them, does not give again what devices remember, and all of them last for longer than
+    -- EXCHANGE_LIFETIME. Partitions are at different ones.
+    local count = math.max((e[7] or 0) + 1, math.floor(NOW / 5) + tonumber(ARGV[7], 16) * 256)
     mid, first = count % 65536, NOW
     call('HSET', key, 'mi', count, 'fl', (e[8] or '') .. token .. ',')
   end

@@ -13,4 +13,4 @@ for _, endpoint in ipairs(due) do
 end
 first = call('ZRANGE', BASE .. 'x', 0, 0, 'WITHSCORES')[2]
 table.insert(reply, 4, first and math.max(first - REACHED + 1, 0) or -1)
-return answer('OK')
+return reply

@@ -7,8 +7,3 @@
 local function registration_json(registered, way, members, last_update, rev)
   return '{"regDate":' .. registered .. ',' .. way .. ',' .. members .. ',"lastUp":' .. last_update .. ',"rev":' .. rev
 end
-
--- Text of NOW: the conversion of so long a number takes Lua longer than one of its parts.
-local function now_text()
-  return clock[1] .. ('%03d'):format(clock[2] / 1000)
-end

@@ -3,17 +3,13 @@ if generation and generation ~= ARGV[3] and tonumber(generation) > tonumber(ARGV
 
 local reply = {'OK', 0, NOW}
 
--- Counts the script; called right before the first write of every way through.
-local function step()
+-- Counts the script: called right before its first write, or with another status than OK if that is all it has to say.
+local function step(status)
   if generation ~= ARGV[3] then
     call('HSET', KEYS[1], 'gen', ARGV[3])
     call('HDEL', KEYS[1], 'vw')
   end
   reply[2] = call('HINCRBY', KEYS[1], 'seq', 1)
-end
-
-local function answer(status)
-  if reply[2] == 0 then step() end
-  reply[1] = status
+  if status then reply[1] = status end
   return reply
 end

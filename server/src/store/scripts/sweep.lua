@@ -35,4 +35,4 @@ if reply[2] == 0 then return {'OK', 0, NOW, wait} end
 -- What is with an instance wants the very next of the looks that come twice a second; all else has its time.
 if call('HLEN', BASE .. 'o') > 0 then wait = 250 end
 table.insert(reply, 4, wait)
-return answer('OK')
+return reply

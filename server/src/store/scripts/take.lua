@@ -12,4 +12,4 @@ end
 -- The mark divides the requests that the caller reads: before it are those that the former steward may have accepted.
 tell(ME, 'T\n' .. ARGV[7] .. '\n' .. term)
 table.insert(reply, 4, tostring(term))
-return answer('OK')
+return reply

@@ -3,15 +3,16 @@
 -- and root ('' where it did not), and the number and text of each piece of JSON that is new.
 local id, way, address, port = ARGV[11], ARGV[13], ARGV[14], ARGV[15]
 local endpoint = call('HGET', BASE .. 'r', id)
-if not endpoint then return answer('UNKNOWN') end
+if not endpoint then return step('UNKNOWN') end
 local key = BASE .. 'e:' .. endpoint
 local known, registered, old_way, members, rev, uplinks, owner, slots, lifetime =
   unpack(call('HMGET', key, 'id', 'rd', 'wy', 'js', 'rev', 'du', 'ow', 'fl', 'lt'))
-if not known then return answer('UNKNOWN') end
-if served_before(uplinks, ARGV[12]) then return answer('DUPLICATE') end
+if not known then return step('UNKNOWN') end
+if served_before(uplinks, ARGV[12]) then return step('DUPLICATE') end
 step()
 rev = rev + 1
-local now = now_text()
+-- Put together: to make a text of so long a number takes Lua longer.
+local now = clock[1] .. ('%03d'):format(clock[2] / 1000)
 call('HSET', key, 'lu', now, 'rev', rev, 'du', remember(uplinks, ARGV[12], ''))
 if old_way ~= way then
   on_demand().change_way(key, way, address, port, slots or '')
@@ -29,4 +30,4 @@ call('PUBLISH', PREFIX .. 'LESHAN_REG_UP', '{"regUpdate":{"regId":"' .. id .. '"
 if #(slots or '') < 17 * ARGV[10] and call('LLEN', BASE .. 'q:' .. endpoint) > 0 then
   on_demand().next_turn(endpoint)
 end
-return answer('OK')
+return reply

@@ -460,3 +460,20 @@ fn a_device_that_answers_separately_acknowledges_first() {
         "only the Update is left to do"
     );
 }
+
+#[test]
+fn a_copy_is_recognised_however_many_other_requests_came_since() {
+    let mut fleet = registered(config());
+    let read = |message_id| {
+        let mut read = Message::new(Kind::Confirmable, Code::GET, message_id, Token::EMPTY);
+        read.options.push_uri_path("3/0/0");
+        read
+    };
+    for message_id in 0..2000 {
+        deliver(&mut fleet, secs(1), &read(message_id));
+        sent(&mut fleet);
+    }
+    assert_eq!(events(&mut fleet).len(), 2000);
+    deliver(&mut fleet, secs(2), &read(0));
+    assert!(events(&mut fleet).is_empty(), "the copy was executed");
+}
