@@ -72,13 +72,9 @@ impl Instance {
 
     /// The members about the way to the device (its address, and that of this instance), then its address and port.
     fn way(&self, id: &RequestId<SocketAddr>) -> [Vec<u8>; 3] {
-        let (peer, own) = (id.peer, self.config.address);
-        let (address, port) = (peer.ip().to_string(), peer.port().to_string());
-        let way = format!(
-            r#""address":"{address}","port":{port},"regAddr":"{}","regPort":{}"#,
-            own.ip(),
-            own.port()
-        );
+        let (address, port) = (id.peer.ip().to_string(), id.peer.port().to_string());
+        let own = &self.own_way;
+        let way = [r#""address":""#, &address, r#"","port":"#, &port, ",", own].concat();
         [way.into_bytes(), address.into_bytes(), port.into_bytes()]
     }
 

@@ -166,6 +166,8 @@ pub struct Statistics {
 /// One instance of the cluster server.
 pub struct Instance {
     config: Config,
+    /// What each registration says of the way to this instance, as members of a JSON object.
+    own_way: String,
     rng: ChaCha8Rng,
     now: Time,
     coap: Endpoint<SocketAddr>,
@@ -200,7 +202,9 @@ impl Instance {
     pub fn new(config: Config, seed: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let coap = Endpoint::new(config.coap(), ChaCha8Rng::from_rng(&mut rng));
+        let (own, port) = (config.address.ip(), config.address.port());
         Instance {
+            own_way: format!(r#""regAddr":"{own}","regPort":{port}"#),
             ring: Ring::new(config.limits.ring_bytes),
             exchanges: Exchanges::default(),
             refused_finishes: Vec::new(),

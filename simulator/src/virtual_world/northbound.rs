@@ -130,7 +130,11 @@ impl Northbound {
     }
 
     fn heard(&self, channel: &[u8], payload: &[u8]) -> ClusterEvent {
-        let payload = String::from_utf8_lossy(payload).into_owned();
+        // Nearly always it is text, and to see that takes less time than to look for what is not.
+        let payload = match std::str::from_utf8(payload) {
+            Ok(text) => text.to_owned(),
+            Err(_) => String::from_utf8_lossy(payload).into_owned(),
+        };
         match channel.get(self.prefix.len()..).unwrap_or_default() {
             b"LESHAN_RESP" => ClusterEvent::Response(payload),
             b"LESHAN_REG_NEW" => ClusterEvent::Registration(RegistrationChannel::New, payload),
