@@ -451,3 +451,33 @@ fn partitions_of_tickets_without_an_endpoint_follow_the_ticket() {
     world.publish(r#"{"ticket":"m4"}"#);
     assert_eq!(world.answers().len(), 1);
 }
+
+/// How often a partition was swept since the last count.
+fn sweeps(world: &mut World) -> usize {
+    let trace = world.trace();
+    trace
+        .iter()
+        .filter(|(script, _, command, _)| script == "Sweep" && command == "TIME")
+        .count()
+}
+
+#[test]
+fn a_partition_is_swept_for_an_own_exchange_that_lasts_and_for_none_that_does_not() {
+    let mut world = World::new(1);
+    world.trace_scripts();
+    world.register(A, "dev", device(1));
+    world.advance(2_000);
+    sweeps(&mut world);
+    for n in 0..10 {
+        world.read("dev", &format!("quick-{n}"));
+        let request = world.one_request();
+        world.answer(A, &request, Code::CONTENT, "Model");
+        world.advance(1_500);
+    }
+    assert_eq!(sweeps(&mut world), 0);
+    world.read("dev", "slow");
+    world.advance(900);
+    assert_eq!(sweeps(&mut world), 0);
+    world.advance(700);
+    assert!(sweeps(&mut world) > 0);
+}

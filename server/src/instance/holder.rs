@@ -58,6 +58,10 @@ impl Exchanges {
         self.open.len()
     }
 
+    pub fn is_open(&self, token: Token) -> bool {
+        self.open.contains_key(&token)
+    }
+
     fn end(&mut self, token: Token, now: Time) -> Option<Exchange> {
         let exchange = self.open.remove(&token)?;
         self.ended.insert(token, now);

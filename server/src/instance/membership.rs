@@ -28,6 +28,8 @@ pub(super) struct Held {
     pub term: String,
     /// Deadlines, dead holders, lost dispatches, retention.
     pub sweep: Chore,
+    /// How many requests were given to the store for it.
+    pub accepted: u64,
     /// Lifetimes.
     pub expiry: Chore,
     /// The view gives it to another member, who may have taken it already: only a look at the store tells.
@@ -475,6 +477,7 @@ impl Instance {
         m.held[partition.index()] = Some(Held {
             term: term.to_owned(),
             sweep: Chore::due_at(now),
+            accepted: 0,
             expiry: Chore::due_at(now),
             given_away: false,
         });
@@ -512,6 +515,7 @@ impl Instance {
             self.take_assigned();
         }
         self.finish_refused_again();
+        self.look_after_own();
         for partition in Partition::all().filter(|p| p.index() % TICKS == tick) {
             let Some(held) = self.held(partition) else {
                 continue;

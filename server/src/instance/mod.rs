@@ -176,6 +176,8 @@ pub struct Instance {
     pending: VecDeque<Pending>,
     next_call: u64,
     exchanges: Exchanges,
+    /// Exchanges that this member gave itself as a steward, and when their partitions are looked at if they last.
+    own: VecDeque<(Time, lwm2m::coap::Token)>,
     /// Outcomes that the broker refused; they are offered again at the next tick.
     refused_finishes: Vec<lwm2m::coap::Token>,
     uplinks_pending: usize,
@@ -207,6 +209,7 @@ impl Instance {
             own_way: format!(r#""regAddr":"{own}","regPort":{port}"#),
             ring: Ring::new(config.limits.ring_bytes),
             exchanges: Exchanges::default(),
+            own: VecDeque::new(),
             refused_finishes: Vec::new(),
             strays: Strays::new(config.limits.strays_per_second),
             message_id: rng.next_u32() as u16,
@@ -348,6 +351,7 @@ impl Instance {
         };
         self.coap = Endpoint::new(self.config.coap(), ChaCha8Rng::from_rng(&mut self.rng));
         self.exchanges = Exchanges::default();
+        self.own.clear();
         self.refused_finishes.clear();
         self.strays = Strays::new(self.config.limits.strays_per_second);
         self.pending.clear();

@@ -8,10 +8,16 @@ use super::ring::Remembered;
 use super::{Instance, Purpose};
 use crate::mutant::Mutant;
 use crate::northbound::{Envelope, ErrorCode, Request, Scan, error_body, json_string};
-use crate::partition::Partition;
+use crate::partition::{Partition, TokenParts, token_from_hex};
 use crate::store::{CONTEXT_ARGUMENTS, REPLAY_ARGUMENT, Reply, Script};
+use lwm2m::coap::Token;
 use std::borrow::Cow;
 use std::time::Duration;
+
+/// So long after its request a ticket may need to be looked after: what a member was told of it may have been lost.
+const SOON: Duration = Duration::from_secs(1);
+/// After so many requests there may be more outcomes than are to be remembered.
+const FORGET_AFTER: u64 = 64;
 
 /// A request as the accept script wants to hear it.
 struct Candidate<'a> {
@@ -184,10 +190,13 @@ impl Instance {
             specific[REPLAY_ARGUMENT - CONTEXT_ARGUMENTS] = b"2".to_vec();
         }
         self.call(Script::Accept, partition, Purpose::Accept(partition), specific);
-        // From now on there may be something to sweep.
-        let at = self.now + patience.min(Duration::from_secs(1));
+        let now = self.now;
         if let Some(held) = self.held_mut(partition) {
-            held.sweep.hurry(at);
+            held.sweep.hurry(now + patience);
+            held.accepted += 1;
+            if held.accepted.is_multiple_of(FORGET_AFTER) {
+                held.sweep.hurry(now + SOON);
+            }
         }
     }
 
@@ -231,9 +240,33 @@ impl Instance {
     }
 
     pub(super) fn accepted(&mut self, partition: Partition, reply: Reply) {
+        let soon = self.now + SOON;
         match reply.status() {
-            "TERM" => self.lose_partition(partition),
-            _ => self.orders(reply.into_rest(3)),
+            "TERM" => return self.lose_partition(partition),
+            "OWN" => self.own.extend(own_token(&reply).map(|token| (soon, token))),
+            _ => {
+                // What goes to another member may get lost.
+                if let Some(held) = self.held_mut(partition) {
+                    held.sweep.hurry(soon);
+                }
+            }
+        }
+        self.orders(reply.into_rest(3));
+    }
+
+    /// Partitions are looked at in which an exchange of this member that it accepted itself lasts for longer than usual.
+    /// Most have ended by then, and there is nothing to see.
+    pub(super) fn look_after_own(&mut self) {
+        let now = self.now;
+        while let Some(&(at, token)) = self.own.front().filter(|(at, _)| *at <= now) {
+            self.own.pop_front();
+            if !self.exchanges.is_open(token) {
+                continue;
+            }
+            let partition = TokenParts::of(token).map(|parts| parts.partition);
+            if let Some(held) = partition.and_then(|partition| self.held_mut(partition)) {
+                held.sweep.hurry(at);
+            }
         }
     }
 
@@ -303,4 +336,10 @@ impl Instance {
             held.expiry.hurry(now + Duration::from_millis(ms));
         }
     }
+}
+
+/// The token of the exchange that an accept gives to its caller.
+fn own_token(reply: &Reply) -> Option<Token> {
+    let order = reply.text(3)?.strip_prefix("D\n")?;
+    token_from_hex(order.split('\n').next()?)
 }

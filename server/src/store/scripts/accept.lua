@@ -46,6 +46,8 @@ call('ZADD', BASE .. 'd', deadline, name)
 if waiting == 0 and #(e[8] or '') < 17 * ARGV[10] then
   local t = {request = ARGV[16], class = class, deadline = deadline}
   dispatch(name, key, t, e, 'hd', head, 'rt', channel, 'rq', t.request, 'cl', class, 'dl', deadline)
+  -- The caller itself is to send it, and learns that here: nothing can be lost on the way.
+  if #reply > 3 then reply[1] = 'OWN' end
 else
   call('HSET', BASE .. 't:' .. name, 'st', 'q', 'hd', head, 'rt', channel, 'rq', ARGV[16], 'cl', class, 'dl', deadline)
   call('RPUSH', queue, name)
