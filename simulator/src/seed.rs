@@ -33,6 +33,8 @@ pub enum Purpose {
     Search = 12,
     /// Whether clocks are among what a search lets go wrong.
     SearchClocks = 13,
+    /// How long requests and the message layer wait in what a search draws.
+    SearchPatience = 14,
 }
 
 /// The generator of one part of a run.

@@ -176,7 +176,9 @@ impl Trace {
         let concerned = call.args.iter().any(|argument| self.concerns(argument));
         let text = match reply {
             Err(error) => Some(format!("refused: {error}")),
-            Ok(_) if status != "OK" => Some(format!("{:?}: {status}", call.script).to_lowercase()),
+            Ok(_) if !["OK", "OWN"].contains(&status) => {
+                Some(format!("{:?}: {status}", call.script).to_lowercase())
+            }
             Ok(_) => None,
         };
         if let Some(text) = text.filter(|_| concerned) {

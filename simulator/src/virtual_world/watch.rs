@@ -130,10 +130,15 @@ fn read_statuses(script: Script) -> Vec<&'static str> {
     let mut found: Vec<&'static str> = Vec::new();
     // A join is the one script about members that asks nobody who speaks.
     let speaker = ["return nil, "].into_iter().filter(|_| script != Script::Join);
-    let openings: Vec<&str> = ["answer(", "return {", "return {deaf and ", "'DEAF' or "]
-        .into_iter()
-        .chain(speaker)
-        .collect();
+    let openings = [
+        "step(",
+        "reply[1] = ",
+        "reply = {",
+        "return {",
+        "return {deaf and ",
+        "'DEAF' or ",
+    ];
+    let openings: Vec<&str> = openings.into_iter().chain(speaker).collect();
     for opening in openings {
         let opening = format!("{opening}'");
         for (at, _) in script.source().match_indices(&opening) {
@@ -328,7 +333,16 @@ mod tests {
     fn the_statuses_of_a_script_are_read_from_its_text() {
         assert_eq!(
             statuses(Script::Accept),
-            ["GENERATION", "KNOWN", "LEASE", "OK", "OPEN", "REFUSED", "TERM"]
+            [
+                "GENERATION",
+                "KNOWN",
+                "LEASE",
+                "OK",
+                "OPEN",
+                "OWN",
+                "REFUSED",
+                "TERM"
+            ]
         );
         assert_eq!(
             statuses(Script::Renew),

@@ -123,4 +123,23 @@ impl Flavour {
             load.extend(habits.into_iter().flatten());
         }
     }
+    /// Now and then the message layer gives a device up while its request has time left; and where a scenario is long
+    /// enough, requests wait for longer than a device remembers them. All else stays as it was drawn.
+    pub fn add_patience(&self, mut random: ChaCha8Rng, draft: &mut Draft) {
+        if random.random_bool(0.15) {
+            let arguments = draft.section("cluster").entry("arguments");
+            let arguments = arguments.or_insert_with(|| Value::Array(Vec::new()));
+            let impatient = ["--ack-timeout", "200ms", "--max-retransmit", "1"].map(Value::from);
+            arguments
+                .as_array_mut()
+                .into_iter()
+                .for_each(|all| all.extend(impatient.clone()));
+        }
+        if self.long && random.random_bool(0.3) {
+            let loads = draft.list("load").iter_mut().filter_map(Value::as_table_mut);
+            loads.for_each(|load| {
+                load.insert("timeout".to_owned(), "600s".into());
+            });
+        }
+    }
 }

@@ -88,6 +88,7 @@ impl Drawing {
         ]));
         self.add_loads(base, &mut draft, rate, timeout, stop);
         flavour.add_moods(&mut self.random, &mut draft);
+        flavour.add_patience(generator(seed, Purpose::SearchPatience), &mut draft);
         draft
     }
 
@@ -150,10 +151,32 @@ mod tests {
             let scenario =
                 Scenario::parse(&text, "drawn.toml").unwrap_or_else(|error| panic!("{error}\n{text}"));
             assert_eq!((scenario.seed, scenario.cluster.instances), (seed, 3));
-            assert_eq!(scenario.cluster.arguments, ["--nstart", "1"]);
+            assert_eq!(scenario.cluster.arguments[..2], ["--nstart", "1"]);
             assert!(!scenario.fault.is_empty() && scenario.load[0].mix.len() == 2);
         }
         assert_ne!(draw(&base, 1), draw(&base, 2));
+    }
+
+    #[test]
+    fn some_seeds_give_devices_up_soon_and_in_long_scenarios_some_requests_outlive_what_devices_remember() {
+        let long = BASE.replace("29s", "340s");
+        for (text, outlives) in [(BASE, false), (&long, true)] {
+            let base = Scenario::parse(text, "base.toml").unwrap();
+            let drawn: Vec<_> = (0..300).filter_map(|seed| draw(&base, seed).scenario()).collect();
+            let count = |one: &dyn Fn(&Scenario) -> bool| drawn.iter().filter(|it| one(it)).count();
+            let impatient = ["--nstart", "1", "--ack-timeout", "200ms", "--max-retransmit", "1"];
+            let gives_up = count(&|it| it.cluster.arguments == impatient);
+            assert!((20..80).contains(&gives_up), "{gives_up}");
+            let lasting = count(&|it| it.load.iter().all(|load| load.timeout.as_secs() == 600));
+            assert!(
+                if outlives {
+                    (50..150).contains(&lasting)
+                } else {
+                    lasting == 0
+                },
+                "{lasting}"
+            );
+        }
     }
 
     #[test]
