@@ -271,7 +271,7 @@ impl Instance {
     }
 
     pub(super) fn subscription_changed(&mut self, connected: bool) {
-        let now = self.now;
+        let (now, planted) = (self.now, self.config.planted);
         let Some(m) = self.membership_mut() else { return };
         if !connected && m.subscribed {
             tracing::warn!(member = %m.name, "lost the subscription: partitions go to members that heard everything");
@@ -283,7 +283,7 @@ impl Instance {
         m.heard = 0;
         m.unready = true;
         m.renew_at = now;
-        m.pair_anew();
+        m.pair_anew(planted);
     }
 
     fn renew(&mut self) {

@@ -381,7 +381,10 @@ impl Instance {
             Input::CommandLost => {
                 self.command_up = false;
                 self.outage_began.get_or_insert(self.now);
-                self.membership_mut().into_iter().for_each(Membership::pair_anew);
+                let planted = self.config.planted;
+                self.membership_mut()
+                    .into_iter()
+                    .for_each(|m| m.pair_anew(planted));
             }
             Input::SubscriberConnected => self.subscription_changed(true),
             Input::SubscriberLost => self.subscription_changed(false),

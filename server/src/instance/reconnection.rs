@@ -9,15 +9,16 @@
 
 use super::membership::Membership;
 use super::{Instance, Output, Purpose};
+use crate::mutant::{Mutant, Planted};
 use crate::store::{LEASE_ARGUMENT, REPLAY_ARGUMENT, Script};
 use lwm2m::time::Time;
 use std::rc::Rc;
 
 impl Membership {
     /// One of the two connections is lost, or another one than before.
-    pub fn pair_anew(&mut self) {
+    pub fn pair_anew(&mut self, planted: Planted) {
         self.pair += 1;
-        self.echoed = false;
+        self.echoed = planted.is(Mutant::MixedPair);
     }
 
     pub fn is_paired(&self) -> bool {
@@ -32,11 +33,16 @@ impl Instance {
         self.pending
             .retain(|p| !matches!(p.purpose, Purpose::Renew { .. } | Purpose::MarkDead));
         self.send_pending_again(true);
+        let planted = self.config.planted;
+        let unasked = planted.is(Mutant::UnconfirmedCalls);
         if let Some(m) = self.membership_mut() {
-            m.confirmed = false;
-            m.pair_anew();
+            m.confirmed = unasked;
+            m.pair_anew(planted);
             m.renew_at = Time::ZERO;
             self.outage_is_over();
+        }
+        if unasked {
+            self.send_pending_again(false);
         }
     }
 

@@ -210,7 +210,9 @@ if endpoint and call('HEXISTS', BASE .. 'e:' .. endpoint, 'id') == 0 then endpoi
         | Mutant::BlindToLease
         | Mutant::StoppedClock
         | Mutant::OldMail
-        | Mutant::UnmarkedTake => vec![],
+        | Mutant::UnmarkedTake
+        | Mutant::MixedPair
+        | Mutant::UnconfirmedCalls => vec![],
     }
 }
 

@@ -85,6 +85,10 @@ pub enum Mutant {
     RepeatCallsNext,
     /// A De-register ends whatever registration the endpoint has by now.
     OldDeregister,
+    /// What is heard counts, though the two connections may be to different masters.
+    MixedPair,
+    /// What waits is called on a new connection before its broker is known to know the member.
+    UnconfirmedCalls,
 }
 
 /// Which bug an instance has.

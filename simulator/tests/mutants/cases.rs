@@ -34,6 +34,11 @@ const LATE_EARS: &[&str] = &[
     r#"fault=[{at="15s",do="redis-slow",instance=0,connection="subscriber",stall="500ms"},{at="15s",do="stop",instance=1}]"#,
 ];
 
+/// For two seconds there are two masters, and one instance hears at the new one and speaks to the old one.
+const TWO_MASTERS: &[&str] = &[
+    r#"fault=[{at="15s",do="redis-failover",lag="300ms",old_master="2s",clients=["A command","B subscriber"]}]"#,
+];
+
 /// What is asked is to write, so that stewards tell owners to.
 const WRITES: &[&str] = &[r#"load.0.kind={write=1}"#, r#"load.0.path={write="/3/0/15"}"#];
 
@@ -182,4 +187,12 @@ pub const CASES: &[Case] = &[
     case("deaf-member", HALF_OPEN, &[], 100, &[Breach::Lost]),
     case("repeat-calls-next", IMPATIENT, &[], 100, &[Breach::OutOfOrder]),
     case_in("devices", "old-deregister", &[], 250, &[Breach::Event]),
+    case("mixed-pair", TWO_MASTERS, &[], 250, &[Breach::DoubleExecution]),
+    case(
+        "unconfirmed-calls",
+        TWO_MASTERS,
+        &[],
+        250,
+        &[Breach::DoubleExecution],
+    ),
 ];
