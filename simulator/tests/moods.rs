@@ -266,7 +266,7 @@ fn a_run_that_is_interrupted_ends_in_order() {
     let steps = std::cell::Cell::new(0);
     let outcome = virtual_world::run_until(&scenario, &options, &|| {
         steps.set(steps.get() + 1);
-        steps.get() > 5000
+        steps.get() > 1000
     });
     let outcome = outcome.unwrap();
     assert!(outcome.interrupted);
