@@ -188,11 +188,5 @@ pub const CASES: &[Case] = &[
     case("repeat-calls-next", IMPATIENT, &[], 100, &[Breach::OutOfOrder]),
     case_in("devices", "old-deregister", &[], 250, &[Breach::Event]),
     case("mixed-pair", TWO_MASTERS, &[], 250, &[Breach::DoubleExecution]),
-    case(
-        "unconfirmed-calls",
-        TWO_MASTERS,
-        &[],
-        250,
-        &[Breach::DoubleExecution],
-    ),
+    case("unconfirmed-calls", TWO_MASTERS, &[], 250, &[Breach::TwoVoices]),
 ];
