@@ -70,7 +70,7 @@ impl Shelf {
     }
 }
 
-/// With this allocator scripts take a third less time than with that of glibc.
+/// With mimalloc scripts take a quarter less time than with glibc's allocator, and with shelves a twelfth less again.
 pub struct Allocator;
 
 /// Whether a block of `size` has this alignment without a word about it.
