@@ -26,7 +26,7 @@ pub fn check_path(kind: RequestKind, path: &[u16]) -> Result<(), &'static str> {
         (RequestKind::WriteUpdate, _) => {
             Err("the path of an instance with a string to change, \"/3/0\" or \"/3303/0\", for write-update")
         }
-        (RequestKind::Execute, [_, _, _]) => Ok(()),
+        (RequestKind::Execute, [_, _, _]) | (RequestKind::Malformed, _) => Ok(()),
         (RequestKind::Execute, _) => Err("the path of a resource, such as \"/3303/0/5605\", for execute"),
     }
 }
@@ -79,14 +79,14 @@ impl Envelope {
     pub fn new(endpoint: &str, ticket: &str, operation: &Operation, timeout_ms: u64) -> Self {
         // Arguments of Execute are a list of digits with optional quoted values (LwM2M core TS, section 6.3.5).
         let argument = match operation.kind {
-            RequestKind::Read => None,
+            RequestKind::Read | RequestKind::Malformed => None,
             RequestKind::Write | RequestKind::WriteUpdate => Some(ticket.to_owned()),
             RequestKind::Execute => Some(format!("0='{ticket}'")),
         };
         let mode = match operation.kind {
             RequestKind::Write => Some("REPLACE"),
             RequestKind::WriteUpdate => Some("UPDATE"),
-            RequestKind::Read | RequestKind::Execute => None,
+            RequestKind::Read | RequestKind::Execute | RequestKind::Malformed => None,
         };
         let req = Body {
             kind: operation.kind.northbound(),
@@ -103,7 +103,10 @@ impl Envelope {
             req,
             timeout: timeout_ms,
         };
-        let payload = serde_json::to_string(&published).expect("strings and numbers always serialise");
+        let mut payload = serde_json::to_string(&published).expect("strings and numbers always serialise");
+        if operation.kind == RequestKind::Malformed {
+            payload.pop();
+        }
         Envelope { payload, argument }
     }
 }
@@ -197,6 +200,10 @@ mod tests {
         assert_eq!(
             payload(RequestKind::Execute, "/3/0/4"),
             r#"{"ep":"dev-1","ticket":"t1","req":{"kind":"execute","path":"/3/0/4","parameters":"0='t1'"},"timeout":5000}"#
+        );
+        assert_eq!(
+            payload(RequestKind::Malformed, "/3/0/0"),
+            r#"{"ep":"dev-1","ticket":"t1","req":{"kind":"read","path":"/3/0/0"},"timeout":5000"#
         );
     }
 

@@ -303,6 +303,7 @@ fn kind(section: &Section<'_>, node: &Node) -> Option<RequestKind> {
         "write" => Some(RequestKind::Write),
         "write-update" => Some(RequestKind::WriteUpdate),
         "execute" => Some(RequestKind::Execute),
+        "malformed" => Some(RequestKind::Malformed),
         other => {
             section.wrong(
                 "kind",

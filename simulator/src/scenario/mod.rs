@@ -226,6 +226,8 @@ pub enum RequestKind {
     WriteUpdate,
     /// Execute
     Execute,
+    /// What is no request: JSON that ends too early, of which the ticket can be read (rule 7 of the contract)
+    Malformed,
 }
 
 impl RequestKind {
@@ -236,13 +238,15 @@ impl RequestKind {
             RequestKind::Write => "write",
             RequestKind::WriteUpdate => "write-update",
             RequestKind::Execute => "execute",
+            RequestKind::Malformed => "malformed",
         }
     }
 
-    /// `kind` in the northbound interface, where the two writes differ in their `mode`.
+    /// `kind` in the northbound interface, where the two writes differ in their `mode`, and what is malformed would be a read.
     pub fn northbound(self) -> &'static str {
         match self {
             RequestKind::WriteUpdate => "write",
+            RequestKind::Malformed => "read",
             other => other.as_str(),
         }
     }
@@ -255,7 +259,7 @@ impl RequestKind {
     /// The path that is meant when the scenario names none.
     pub fn default_path(self) -> &'static str {
         match self {
-            RequestKind::Read => "/3/0/0",
+            RequestKind::Read | RequestKind::Malformed => "/3/0/0",
             RequestKind::Write => "/3/0/15",
             RequestKind::WriteUpdate => "/3/0",
             RequestKind::Execute => "/3303/0/5605",

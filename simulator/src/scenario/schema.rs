@@ -302,7 +302,7 @@ pub const HEALTH: &[Key] = &[
 
 /// The kinds of requests.
 pub const KINDS: Names = Names {
-    now: &["read", "write", "write-update", "execute"],
+    now: &["read", "write", "write-update", "execute", "malformed"],
     later: &[
         "observe",
         "cancelObserve",

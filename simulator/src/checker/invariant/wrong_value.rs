@@ -4,6 +4,7 @@
 //! - `/3/0/2`, the serial number, is the endpoint name on every virtual device.
 //! - A change that succeeded is in the ledger.
 //! - What ended with `"sent":false` is not.
+//! - What is no request is called so (rule 7), and is not stored.
 
 use rustc_hash::FxHashMap;
 
@@ -42,6 +43,7 @@ impl Invariant for WrongValue {
             return;
         };
         let wrong = match &message.body {
+            body if &*ticket.kind == "malformed" => not_refused(body),
             Body::Response(response) if &*ticket.kind == "read" => self.wrong_read(response, ticket, book),
             Body::Response(response) => wrong_success(response, ticket, book),
             Body::Error(error) if error.sent == Some(false) && executed_in_this_era(ticket, book) => {
@@ -52,6 +54,15 @@ impl Invariant for WrongValue {
         if let Some(wrong) = wrong {
             found.about(Breach::WrongValue, entry.at_us, book, ticket, || wrong);
         }
+    }
+}
+
+/// What is wrong with this for what is no request.
+fn not_refused(body: &Body) -> Option<String> {
+    match body {
+        Body::Error(error) if error.code == "BAD_REQUEST" => None,
+        Body::Error(error) => Some(format!("what is no request ended with {}", error.code)),
+        _ => Some("what is no request was taken for one".to_owned()),
     }
 }
 

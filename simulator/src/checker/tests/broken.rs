@@ -355,3 +355,16 @@ fn an_outcome_after_the_timeout_and_f_is_late() {
         "the outcome came 0.001 s after timeout (10000 ms) and F"
     );
 }
+
+#[test]
+fn what_is_no_request_must_be_called_so() {
+    let malformed = |rest| {
+        let story = Story::begin().request(100, "t1", "malformed", "/3/0/0", 1);
+        story.says(101, "t1", rest, "A#1").judged()
+    };
+    assert_lawful(&malformed(r#""err":{"errorMessage":"","code":"BAD_REQUEST"}"#));
+    let other = malformed(r#""err":{"errorMessage":"","code":"UNKNOWN_ENDPOINT"}"#);
+    assert_only(&other, Breach::WrongValue, "t1");
+    let taken = malformed(r#""ack":true"#);
+    assert_eq!(taken.count(Breach::WrongValue), 1);
+}

@@ -124,7 +124,8 @@ impl Flavour {
         }
     }
     /// Now and then the message layer gives a device up while its request has time left; and where a scenario is long
-    /// enough, requests wait for longer than a device remembers them. All else stays as it was drawn.
+    /// enough, requests wait for longer than a device remembers them. And some back ends make mistakes. All else stays as
+    /// it was drawn.
     pub fn add_patience(&self, mut random: ChaCha8Rng, draft: &mut Draft) {
         if random.random_bool(0.15) {
             let arguments = draft.section("cluster").entry("arguments");
@@ -134,6 +135,13 @@ impl Flavour {
                 .as_array_mut()
                 .into_iter()
                 .for_each(|all| all.extend(impatient.clone()));
+        }
+        if random.random_bool(0.15) {
+            let loads = draft.list("load").iter_mut();
+            let mixes = loads.filter_map(|load| load.get_mut("kind").and_then(Value::as_table_mut));
+            mixes.for_each(|mix| {
+                mix.insert("malformed".to_owned(), 1.into());
+            });
         }
         if self.long && random.random_bool(0.3) {
             let loads = draft.list("load").iter_mut().filter_map(Value::as_table_mut);

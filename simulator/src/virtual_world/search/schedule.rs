@@ -152,13 +152,14 @@ mod tests {
                 Scenario::parse(&text, "drawn.toml").unwrap_or_else(|error| panic!("{error}\n{text}"));
             assert_eq!((scenario.seed, scenario.cluster.instances), (seed, 3));
             assert_eq!(scenario.cluster.arguments[..2], ["--nstart", "1"]);
-            assert!(!scenario.fault.is_empty() && scenario.load[0].mix.len() == 2);
+            assert!(!scenario.fault.is_empty() && [2, 3].contains(&scenario.load[0].mix.len()));
         }
         assert_ne!(draw(&base, 1), draw(&base, 2));
     }
 
     #[test]
-    fn some_seeds_give_devices_up_soon_and_in_long_scenarios_some_requests_outlive_what_devices_remember() {
+    fn some_seeds_are_impatient_some_back_ends_make_mistakes_and_where_time_is_long_some_requests_wait_long()
+    {
         let long = BASE.replace("29s", "340s");
         for (text, outlives) in [(BASE, false), (&long, true)] {
             let base = Scenario::parse(text, "base.toml").unwrap();
@@ -167,6 +168,8 @@ mod tests {
             let impatient = ["--nstart", "1", "--ack-timeout", "200ms", "--max-retransmit", "1"];
             let gives_up = count(&|it| it.cluster.arguments == impatient);
             assert!((20..80).contains(&gives_up), "{gives_up}");
+            let mistaken = count(&|it| it.load[0].mix.len() == 3);
+            assert!((20..80).contains(&mistaken), "{mistaken}");
             let lasting = count(&|it| it.load.iter().all(|load| load.timeout.as_secs() == 600));
             assert!(
                 if outlives {
