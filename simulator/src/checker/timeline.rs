@@ -23,8 +23,10 @@ const BACK_END: &str = "back-end";
 /// What an instance needs in order to serve, and when it had it all.
 #[derive(Debug)]
 struct Presence {
-    /// Its process runs, and is not paused.
-    runs: bool,
+    /// Its process has said that it is ready.
+    ready: bool,
+    /// Its process is stopped (SIGSTOP).
+    paused: bool,
     /// It was told to leave (SIGTERM), and will whatever becomes of it.
     leaves: bool,
     /// Both of its connections to the broker stand.
@@ -61,9 +63,22 @@ pub struct Timeline {
     ever_connected: bool,
 }
 
+impl Default for Presence {
+    /// That of a process that has just been started.
+    fn default() -> Self {
+        Presence {
+            ready: false,
+            paused: false,
+            leaves: false,
+            linked: true,
+            spans: Vec::new(),
+        }
+    }
+}
+
 impl Presence {
     fn serves(&self) -> bool {
-        self.runs && self.linked
+        self.ready && !self.paused && !self.leaves && self.linked
     }
 }
 
@@ -111,13 +126,15 @@ impl Timeline {
             Event::Link { id, up } if id == BACK_END => self.back_end_changed(entry.at_us, *up),
             Event::Link { id, up } => self.change(id, entry.at_us, |presence| presence.linked = *up),
             Event::InstanceStarted { id, .. } => self.change(id, entry.at_us, |presence| {
-                presence.linked = true;
-                presence.leaves = false;
+                *presence = Presence {
+                    spans: std::mem::take(&mut presence.spans),
+                    ..Presence::default()
+                };
             }),
-            Event::InstanceReady { id } => self.change(id, entry.at_us, |presence| presence.runs = true),
+            Event::InstanceReady { id } => self.change(id, entry.at_us, |presence| presence.ready = true),
             Event::InstanceExited { id, .. } => {
                 self.harm(entry.at_us, 0);
-                self.change(id, entry.at_us, |presence| presence.runs = false);
+                self.change(id, entry.at_us, |presence| presence.ready = false);
             }
             Event::Fault {
                 action,
@@ -130,12 +147,10 @@ impl Timeline {
                 }
                 for id in instances {
                     match action.as_str() {
-                        "kill" | "pause" => self.change(id, entry.at_us, |it| it.runs = false),
-                        "stop" => self.change(id, entry.at_us, |it| {
-                            it.runs = false;
-                            it.leaves = true;
-                        }),
-                        "resume" => self.change(id, entry.at_us, |it| it.runs = !it.leaves),
+                        "kill" => self.change(id, entry.at_us, |it| it.ready = false),
+                        "stop" => self.change(id, entry.at_us, |it| it.leaves = true),
+                        "pause" => self.change(id, entry.at_us, |it| it.paused = true),
+                        "resume" => self.change(id, entry.at_us, |it| it.paused = false),
                         _ => {}
                     }
                 }
@@ -203,12 +218,7 @@ impl Timeline {
     fn change(&mut self, id: &str, at: u64, change: impl FnOnce(&mut Presence)) {
         // At the cold start there is nobody else, and a member counts at once.
         let newcomer_us = if self.any_harm { self.ring_us } else { 0 };
-        let presence = self.instances.entry(id.to_string()).or_insert(Presence {
-            runs: false,
-            leaves: false,
-            linked: true,
-            spans: Vec::new(),
-        });
+        let presence = self.instances.entry(id.to_string()).or_default();
         let before = presence.serves();
         change(presence);
         let now = presence.serves();

@@ -229,3 +229,22 @@ fn an_instance_that_is_only_resumed_has_to_answer() {
     let judgement = story.suffers(3000, "B", "resume").read(9000, "t1").judged();
     assert_only(&judgement, Breach::Lost, "t1");
 }
+
+#[test]
+fn an_instance_that_is_not_ready_yet_does_not_stay_because_it_is_paused_and_resumed() {
+    let started = |id: &str| Event::InstanceStarted {
+        id: id.into(),
+        pid: 0,
+    };
+    let again = || {
+        Story::begin()
+            .kill(1000, "A")
+            .kill(1000, "B")
+            .with(1100, started("B"))
+    };
+    let judged = |story: Story| story.request(9000, "t1", "read", "/3/0/0", 1).judged();
+    assert_lawful(&judged(
+        again().suffers(2000, "B", "pause").suffers(2000, "B", "resume"),
+    ));
+    assert_only(&judged(again().ready(2000, "B")), Breach::Lost, "t1");
+}
