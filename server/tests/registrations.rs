@@ -11,6 +11,7 @@ use support::{World, device, request};
 
 const A: usize = 0;
 const B: usize = 1;
+const C: usize = 2;
 
 fn revision(event: &str) -> u64 {
     let (_, rest) = event.rsplit_once("\"rev\":").unwrap();
@@ -114,7 +115,7 @@ fn an_update_replaces_what_the_device_sent_and_keeps_the_rest() {
 
 #[test]
 fn a_copy_of_a_register_gets_the_same_answer_from_whichever_instance_and_changes_nothing() {
-    let mut world = World::new(2);
+    let mut world = World::new(3);
     let message = world.register_request("dev", "lt=600");
     world.datagram(A, device(1), &message);
     let id = world.registration_id(A, device(1));
@@ -123,10 +124,15 @@ fn a_copy_of_a_register_gets_the_same_answer_from_whichever_instance_and_changes
     world.datagram(B, device(1), &message);
     assert_eq!(world.registration_id(B, device(1)), id);
     assert_eq!(world.events(), []);
-    // After EXCHANGE_LIFETIME the message ID may be used again: it is a new Register.
-    world.advance(249_000);
+    // So it stays as long as what the device sent again, up to MAX_TRANSMIT_SPAN later, can have been under way.
+    world.advance(290_000);
     world.datagram(B, device(1), &message);
-    assert_ne!(world.registration_id(B, device(1)), id);
+    assert_eq!(world.registration_id(B, device(1)), id);
+    assert_eq!(world.events(), []);
+    // After that the message ID has been used again: it is a new Register.
+    world.advance(3_000);
+    world.datagram(C, device(1), &message);
+    assert_ne!(world.registration_id(C, device(1)), id);
     let events = world.events();
     assert_eq!(
         events
