@@ -200,6 +200,24 @@ fn devices_answer_separately_or_reject() {
 }
 
 #[test]
+fn what_devices_say_is_nonsense_now_and_then_and_only_that_is_called_undecodable() {
+    let undecodable = holds(
+        &with_a_crash(&[]),
+        &["devices.nonsense=0.2", "devices.deduplicate=0.5"],
+        |events, report| {
+            let codes = &report.tickets.errors_by_code;
+            let ended = codes.get("UNDECODABLE").copied().unwrap_or(0);
+            let said = events
+                .iter()
+                .filter(|event| matches!(event, Event::DeviceExecuted { nonsense: true, .. }));
+            assert!(ended <= said.count() as u64);
+            ended
+        },
+    );
+    assert!(undecodable > 50, "{undecodable}");
+}
+
+#[test]
 fn copies_of_registrations_come_seconds_later() {
     let options = [
         "devices.network.duplicate=0.3",

@@ -1,5 +1,6 @@
 //! `simulator SCENARIO`: reads the scenario, lets the world carry it out, judges the history, writes the report.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -100,24 +101,45 @@ fn show(report: &Report, out: &Path, quiet: bool) {
 
 /// Makes the report directory, which must be empty: files of two runs side by side would lie.
 fn prepare_directory(scenario: &Scenario, wanted: Option<&Path>) -> Result<PathBuf, Failure> {
-    let out = match wanted {
-        Some(out) => out.to_path_buf(),
-        None => Path::new("reports").join(format!("{}-{}", scenario.name, time_stamp(SystemTime::now()))),
-    };
-    let failed = |error| {
+    let failed = |out: &Path, error| {
         Failure::Environment(format!(
             "{}: the report directory cannot be made: {error}",
             out.display()
         ))
     };
-    std::fs::create_dir_all(&out).map_err(failed)?;
-    if std::fs::read_dir(&out).map_err(failed)?.next().is_some() {
+    let Some(out) = wanted else {
+        let name = format!("{}-{}", scenario.name, time_stamp(SystemTime::now()));
+        let out = Path::new("reports").join(name);
+        return new_directory(&out).map_err(|error| failed(&out, error));
+    };
+    std::fs::create_dir_all(out).map_err(|error| failed(out, error))?;
+    let mut entries = std::fs::read_dir(out).map_err(|error| failed(out, error))?;
+    if entries.next().is_some() {
         return Err(Failure::Usage(format!(
             "{}: the report directory is not empty; name another one",
             out.display()
         )));
     }
-    Ok(out)
+    Ok(out.to_path_buf())
+}
+
+/// Makes the directory; if there is one already, as when another run of the scenario began in this second, the first of
+/// `PATH-2`, `PATH-3` and so on that is not there.
+fn new_directory(path: &Path) -> std::io::Result<PathBuf> {
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    let mut out = path.to_path_buf();
+    let mut count = 1;
+    loop {
+        match std::fs::create_dir(&out) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                count += 1;
+                out = PathBuf::from(format!("{}-{count}", path.display()));
+            }
+            made => return made.map(|()| out),
+        }
+    }
 }
 
 /// The scenario as run, with what the command line changed in comments on top.
@@ -164,6 +186,20 @@ fn date(mut day: u64) -> (u64, u64, u64) {
 mod tests {
     use super::*;
     use std::time::Duration;
+
+    #[test]
+    fn runs_that_begin_in_the_same_second_get_directories_of_their_own() {
+        let reports = tempfile::tempdir().unwrap();
+        let path = reports.path().join("reports/steady-20160707T092514Z");
+        let made: Vec<_> = (0..3).map(|_| new_directory(&path).unwrap()).collect();
+        let named = |end: &str| {
+            reports
+                .path()
+                .join(format!("reports/steady-20160707T092514Z{end}"))
+        };
+        assert_eq!(made, [named(""), named("-2"), named("-3")]);
+        assert!(made.iter().all(|out| out.is_dir()));
+    }
 
     #[test]
     fn the_directory_name_carries_the_time_in_utc() {

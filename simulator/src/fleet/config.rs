@@ -35,6 +35,8 @@ pub struct FleetConfig {
     pub deduplicate: f64,
     /// The share of requests that a device rejects with a Reset, 0 to 1.
     pub reject: f64,
+    /// The share of reads that a device answers with content that nobody can read, 0 to 1.
+    pub nonsense: f64,
     /// The share of devices that acknowledge a request first and answer it later in a message of its own, 0 to 1.
     pub separate_responses: f64,
     /// The share of these messages that are NON, 0 to 1.
@@ -61,6 +63,7 @@ impl Default for FleetConfig {
             longest_back_off: Duration::from_secs(60),
             deduplicate: 1.0,
             reject: 0.0,
+            nonsense: 0.0,
             separate_responses: 0.0,
             separate_non_confirmable: 0.0,
             separate_delay: Duration::from_millis(200),
@@ -80,6 +83,7 @@ impl FleetConfig {
             register_rate: devices.register_rate,
             deduplicate: devices.deduplicate,
             reject: devices.reject,
+            nonsense: devices.nonsense,
             separate_responses: devices.separate,
             separate_non_confirmable: 0.5,
             epoch_s,

@@ -249,7 +249,11 @@ impl Fleet {
             config: &self.config,
             written: &mut one.written,
         };
-        let done = request::execute(view, message);
+        let mut done = request::execute(view, message);
+        let nonsense = done.has_content_of_read() && self.happens(self.config.nonsense);
+        if nonsense {
+            done.spoil(&mut self.rng);
+        }
         self.events.push_back(Event::DeviceExecuted {
             ep: self.config.endpoint.name(device),
             kind: done.kind.to_owned(),
@@ -259,6 +263,7 @@ impl Fleet {
             argument: done.argument,
             code: done.response.code.to_string(),
             value: done.value,
+            nonsense,
             from: self.hearing.map(instance_id),
         });
         if done.update_registration && self.devices[device as usize].phase == Phase::Registered {

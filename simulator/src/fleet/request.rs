@@ -2,13 +2,14 @@
 //!
 //! In: a request and a view of the device's objects. Out: the response, and the entry for the device's ledger.
 
-use lwm2m::coap::{Code, Message, Response, option};
+use lwm2m::coap::{Code, Message, Options, Response, option};
 use lwm2m::format::{self, ContentFormat};
 use lwm2m::link::{self, Attribute, AttributeValue, Link};
 use lwm2m::node::{Node, Resource};
 use lwm2m::objects;
 use lwm2m::path::{Level, Path};
 use lwm2m::value::Value;
+use rand::{Rng, RngExt};
 
 use super::objects::{LONGEST_TEXT, SECURITY, View, operations};
 
@@ -24,6 +25,31 @@ pub(super) struct Done {
     pub(super) response: Response,
     /// The server asked for an Update, or changed what one has to tell.
     pub(super) update_registration: bool,
+}
+
+/// A Content-Format that nobody has registered (it is of the range for experiments; RFC 7252, 12.3).
+const UNKNOWN_FORMAT: u32 = 65_000;
+
+impl Done {
+    /// True for what a server has to decode.
+    pub(super) fn has_content_of_read(&self) -> bool {
+        self.kind == "read" && !self.response.payload.is_empty()
+    }
+
+    /// Makes nonsense of the content, in one of the ways of broken devices.
+    pub(super) fn spoil(&mut self, random: &mut impl Rng) {
+        let (format, payload): (u32, &[u8]) = match random.random_range(0..3) {
+            // A resource of 200 bytes, of which none is there.
+            0 => (ContentFormat::Tlv.number().into(), &[0xc8, 0, 200]),
+            // Not UTF-8.
+            1 => (ContentFormat::Text.number().into(), &[0xff]),
+            _ => (UNKNOWN_FORMAT, b"?"),
+        };
+        self.response.options = Options::new();
+        self.response.options.push_uint(option::CONTENT_FORMAT, format);
+        self.response.payload = payload.to_vec();
+        self.value = None;
+    }
 }
 
 /// What came of it before it is turned into a response.

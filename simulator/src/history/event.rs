@@ -139,6 +139,9 @@ pub enum Event {
         code: String,
         /// The value as text that a read of one resource returned.
         value: Option<String>,
+        /// True if the answer was nonsense: content that nobody can read.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        nonsense: bool,
         /// The id of the instance that sent the request, if it is known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         from: Option<String>,

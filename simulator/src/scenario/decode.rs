@@ -149,6 +149,7 @@ fn devices(section: &Section<'_>) -> Devices {
         deduplicate: share(section, "deduplicate", 1.0),
         separate: share(section, "separate", 0.0),
         reject: share(section, "reject", 0.0),
+        nonsense: share(section, "nonsense", 0.0),
         network: network(section, "network", &Network::default()),
     };
     if !devices.endpoint.contains("{n}")

@@ -107,6 +107,8 @@ pub struct Devices {
     pub separate: f64,
     /// The share of requests that they reject with a Reset.
     pub reject: f64,
+    /// The share of reads that they answer with content that nobody can read.
+    pub nonsense: f64,
     /// What their network does to a datagram, in each direction.
     pub network: Network,
 }

@@ -212,6 +212,12 @@ pub const DEVICES: &[Key] = &[
         "The share of requests that devices reject with a Reset.",
     ),
     key(
+        "nonsense",
+        Kind::Share,
+        "0.0",
+        "The share of reads that devices answer with content that nobody can read; they end with UNDECODABLE.",
+    ),
+    key(
         "network",
         Kind::Table(NETWORK),
         "",

@@ -36,6 +36,7 @@ register_rate = 12.5
 deduplicate = 0.9
 separate = 0.2
 reject = "1%"
+nonsense = 0.03
 network = { latency = "5ms", jitter = "2ms", loss = "2%", duplicate = 0.01, duplicate_delay = "3s", mtu = 1280, reorder = 0 }
 
 [balancer]
@@ -188,8 +189,13 @@ fn every_key_reaches_the_typed_scenario() {
     );
     let devices = &scenario.devices;
     assert_eq!(
-        (devices.deduplicate, devices.separate, devices.reject),
-        (0.9, 0.2, 0.01)
+        [
+            devices.deduplicate,
+            devices.separate,
+            devices.reject,
+            devices.nonsense
+        ],
+        [0.9, 0.2, 0.01, 0.03]
     );
 }
 

@@ -60,6 +60,12 @@ const ANEW: &[&str] = &[
     "another holder, new exchange",
 ];
 const FORGOTTEN: &[&str] = &["its time is over", "over the cap"];
+const ONCE_BROUGHT: &[&str] = &[
+    "an answer",
+    "an answer that another heard",
+    "UNREACHABLE",
+    "REJECTED",
+];
 const BROUGHT: &[&str] = &[
     "an answer",
     "an answer that another heard",
@@ -112,7 +118,7 @@ const TABLE: &[Row] = &[
     ("tickets", "dispatched once", "ended", "deregister", &["GONE"]),
     ("tickets", "sent", "sent", "accept", TOLD_AGAIN),
     ("tickets", "sent", "sent", "sweep", TOLD_AGAIN),
-    ("tickets", "sent", "ended", "finish", BROUGHT),
+    ("tickets", "sent", "ended", "finish", ONCE_BROUGHT),
     ("tickets", "sent", "ended", "sweep", &["TIMEOUT", "OUTCOME_UNKNOWN"]),
     ("tickets", "sent", "ended", "register", &["OUTCOME_UNKNOWN"]),
     ("tickets", "sent", "ended", "expire", &["OUTCOME_UNKNOWN"]),

@@ -4,6 +4,7 @@
 //! - `/3/0/2`, the serial number, is the endpoint name on every virtual device.
 //! - A change that succeeded is in the ledger.
 //! - What ended with `"sent":false` is not.
+//! - What is called undecodable is something that the device said.
 //! - What is no request is called so (rule 7), and is not stored.
 
 use rustc_hash::FxHashMap;
@@ -21,6 +22,8 @@ const SERIAL_NUMBER: &str = "/3/0/2";
 pub struct WrongValue {
     /// Per endpoint and path: the values that the device returned, and when last.
     returned: FxHashMap<String, FxHashMap<String, Vec<(String, u64)>>>,
+    /// Per endpoint and path: when the device last answered a read with nonsense.
+    nonsense: FxHashMap<(String, String), u64>,
 }
 
 impl Invariant for WrongValue {
@@ -30,9 +33,13 @@ impl Invariant for WrongValue {
             argument,
             path,
             value,
+            nonsense,
             ..
         } = &entry.event
         {
+            if *nonsense {
+                self.nonsense.insert((ep.clone(), path.clone()), entry.at_us);
+            }
             if let Some(value) = value {
                 self.note(ep, path, value, entry.at_us);
             }
@@ -46,6 +53,7 @@ impl Invariant for WrongValue {
             body if &*ticket.kind == "malformed" => not_refused(body),
             Body::Response(response) if &*ticket.kind == "read" => self.wrong_read(response, ticket, book),
             Body::Response(response) => wrong_success(response, ticket, book),
+            Body::Error(error) if error.code == "UNDECODABLE" => self.wrong_judgement(ticket, book),
             Body::Error(error) if error.sent == Some(false) && executed_in_this_era(ticket, book) => {
                 Some("\"sent\":false, but the device has executed it".into())
             }
@@ -79,6 +87,22 @@ impl WrongValue {
             Some((_, last)) => *last = at_us,
             None => values.push((value.into(), at_us)),
         }
+    }
+
+    /// What is wrong with calling an answer undecodable.
+    fn wrong_judgement(&self, ticket: &Ticket, book: &Book) -> Option<String> {
+        let key = (
+            book.endpoint_name(ticket.endpoint).to_owned(),
+            ticket.path.to_string(),
+        );
+        let last = self.nonsense.get(&key);
+        let said = last.is_some_and(|last| *last >= ticket.first_sent_us);
+        (book.ledger_has_reads && !said).then(|| {
+            format!(
+                "called undecodable, but the device has not answered a read of {} with nonsense since it was asked",
+                ticket.path
+            )
+        })
     }
 
     fn wrong_read(&self, response: &Response, ticket: &Ticket, book: &Book) -> Option<String> {

@@ -357,6 +357,23 @@ fn an_outcome_after_the_timeout_and_f_is_late() {
 }
 
 #[test]
+fn only_nonsense_may_be_called_undecodable() {
+    let begun = || Story::begin().accepted_read(100, "t1", "A#1");
+    let judged = |story: Story| story.failed(200, "t1", "UNDECODABLE", true, "A#1").judged();
+    assert_lawful(&judged(begun().talks_nonsense(150, "/3/0/0")));
+    let violation = judged(begun().executed(150, "read", "/3/0/0", 7, Ok("Acme")));
+    assert_only(&violation, Breach::WrongValue, "t1");
+    let elsewhere = judged(begun().talks_nonsense(150, "/3/0/1"));
+    assert_only(&elsewhere, Breach::WrongValue, "t1");
+    let before = judged(
+        Story::begin()
+            .talks_nonsense(50, "/3/0/0")
+            .accepted_read(100, "t1", "A#1"),
+    );
+    assert_only(&before, Breach::WrongValue, "t1");
+}
+
+#[test]
 fn what_is_no_request_must_be_called_so() {
     let malformed = |rest| {
         let story = Story::begin().request(100, "t1", "malformed", "/3/0/0", 1);

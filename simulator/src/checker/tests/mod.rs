@@ -154,6 +154,7 @@ impl Story {
                 argument: said.err().map(Into::into),
                 code: "2.05".into(),
                 value: said.ok().map(Into::into),
+                nonsense: false,
                 from: None,
             },
         )
@@ -191,6 +192,17 @@ impl Story {
         if let Some(Event::DeviceExecuted { from, .. }) = self.entries.last_mut().map(|last| &mut last.event)
         {
             *from = Some(sender.into());
+        }
+        self
+    }
+
+    /// Answers a read with what nobody can read.
+    fn talks_nonsense(mut self, at_ms: u64, path: &str) -> Story {
+        self = self.executed(at_ms, "read", path, 7, Ok(""));
+        if let Some(Event::DeviceExecuted { nonsense, value, .. }) =
+            self.entries.last_mut().map(|last| &mut last.event)
+        {
+            (*nonsense, *value) = (true, None);
         }
         self
     }

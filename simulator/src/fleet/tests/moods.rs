@@ -175,6 +175,44 @@ fn a_rejected_request_is_not_executed_and_its_copy_is_rejected_too() {
 }
 
 #[test]
+fn nonsense_is_of_three_kinds_and_only_about_what_was_read() {
+    let mut fleet = registered(FleetConfig {
+        nonsense: 1.0,
+        ..config()
+    });
+    let mut answers = std::collections::BTreeSet::new();
+    for message_id in 0..50 {
+        deliver(&mut fleet, secs(1), &read(message_id));
+        let answer = one_sent(&mut fleet);
+        assert_eq!(answer.code, Code::CONTENT);
+        answers.insert((answer.options.get_uint(option::CONTENT_FORMAT), answer.payload));
+    }
+    let expected = [
+        (Some(0), vec![0xff]),
+        (Some(11_542), vec![0xc8, 0, 200]),
+        (Some(65_000), b"?".to_vec()),
+    ];
+    assert_eq!(answers.into_iter().collect::<Vec<_>>(), expected);
+    let said = events(&mut fleet);
+    let nonsense = |event: &&Event| {
+        matches!(
+            event,
+            Event::DeviceExecuted {
+                nonsense: true,
+                value: None,
+                ..
+            }
+        )
+    };
+    assert_eq!(said.iter().filter(nonsense).count(), 50);
+    let mut execute = Message::new(Kind::Confirmable, Code::POST, 99, Token::EMPTY);
+    execute.options.push_uri_path("3/0/4");
+    deliver(&mut fleet, secs(1), &execute);
+    assert_eq!(one_sent(&mut fleet).code, Code::CHANGED);
+    assert_eq!(events(&mut fleet).iter().filter(nonsense).count(), 0);
+}
+
+#[test]
 fn a_separate_response_that_is_non_confirmable_is_sent_once() {
     let mut fleet = registered(FleetConfig {
         separate_responses: 1.0,

@@ -378,6 +378,7 @@ fn the_ledger_has_one_entry_per_execution_and_none_for_a_copy() {
         argument: Some("0='ticket-1'".to_owned()),
         code: "2.04".to_owned(),
         value: None,
+        nonsense: false,
         from: None,
     };
     assert_eq!(events(&mut fleet), [executed]);

@@ -124,8 +124,8 @@ impl Flavour {
         }
     }
     /// Now and then the message layer gives a device up while its request has time left; and where a scenario is long
-    /// enough, requests wait for longer than a device remembers them. And some back ends make mistakes. All else stays as
-    /// it was drawn.
+    /// enough, requests wait for longer than a device remembers them. And some back ends make mistakes, and some devices
+    /// talk nonsense. All else stays as it was drawn.
     pub fn add_patience(&self, mut random: ChaCha8Rng, draft: &mut Draft) {
         if random.random_bool(0.15) {
             let arguments = draft.section("cluster").entry("arguments");
@@ -148,6 +148,12 @@ impl Flavour {
             loads.for_each(|load| {
                 load.insert("timeout".to_owned(), "600s".into());
             });
+        }
+        if random.random_bool(0.1) {
+            let share = pick(&mut random, &[0.05, 0.5]);
+            draft
+                .section("devices")
+                .insert("nonsense".to_owned(), share.into());
         }
     }
 }

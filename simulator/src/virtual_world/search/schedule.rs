@@ -158,8 +158,8 @@ mod tests {
     }
 
     #[test]
-    fn some_seeds_are_impatient_some_back_ends_make_mistakes_and_where_time_is_long_some_requests_wait_long()
-    {
+    fn some_seeds_are_impatient_some_make_mistakes_or_talk_nonsense_and_where_time_is_long_some_requests_wait()
+     {
         let long = BASE.replace("29s", "340s");
         for (text, outlives) in [(BASE, false), (&long, true)] {
             let base = Scenario::parse(text, "base.toml").unwrap();
@@ -170,6 +170,8 @@ mod tests {
             assert!((20..80).contains(&gives_up), "{gives_up}");
             let mistaken = count(&|it| it.load[0].mix.len() == 3);
             assert!((20..80).contains(&mistaken), "{mistaken}");
+            let broken = count(&|it| it.devices.nonsense > 0.0);
+            assert!((10..60).contains(&broken), "{broken}");
             let lasting = count(&|it| it.load.iter().all(|load| load.timeout.as_secs() == 600));
             assert!(
                 if outlives {
