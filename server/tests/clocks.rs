@@ -38,7 +38,13 @@ impl Cluster {
     }
 
     fn answer(&mut self, script: Script, at_ms: u64, id: &str, rest: &[&str]) -> Vec<Reply> {
-        let words = [&["EVAL", script.source(), "1", "{m}c", id, "1", "", "1000"], rest].concat();
+        // Who joins was nobody before.
+        let incarnation = if script == Script::Join { "0" } else { "1" };
+        let words = [
+            &["EVAL", script.source(), "1", "{m}c", id, incarnation, "", "1000"],
+            rest,
+        ]
+        .concat();
         match self.keyspace.execute(at_ms * 1000, self.client, &words) {
             Reply::Array(reply) => reply,
             other => panic!("{script:?} answered {other:?}"),

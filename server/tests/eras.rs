@@ -95,3 +95,17 @@ fn what_is_asked_before_both_connections_are_known_to_be_at_one_broker_is_accept
     assert_eq!(acked(&mut world), ["t4"]);
     assert_eq!(world.ready(A), ["A#1"]);
 }
+
+#[test]
+fn a_process_never_is_the_same_incarnation_twice_though_the_broker_forgot_it() {
+    let mut world = World::new(2);
+    world.kill(A);
+    world.advance(2500);
+    world.start(A);
+    world.advance(4000);
+    world.broker_forgets();
+    world.advance(4000);
+    // The process of A was the second; that of B the first.
+    assert_eq!(world.ready(A), ["A#1", "A#2", "A#3"]);
+    assert_eq!(world.ready(1), ["B#1", "B#2"]);
+}

@@ -377,3 +377,36 @@ fn an_instance_that_hears_the_new_master_and_speaks_to_the_old_one_executes_noth
     assert!(executed("A", 0, 4000) > 10 && executed("C", 4100, 6000) > 5);
     assert_eq!(run.report.tickets.errors, 0);
 }
+
+#[test]
+fn a_full_broker_refuses_what_begins_and_the_back_end_asks_again_when_there_is_room() {
+    let run = survives(&fault(4000, "do = \"redis-full\"\nduration = \"500ms\""));
+    let said = run.entries.iter().filter_map(|entry| match entry.event {
+        Event::BrokerFull { full } => Some((full, entry.at_us / 1000)),
+        _ => None,
+    });
+    assert_eq!(said.collect::<Vec<_>>(), [(true, 4000), (false, 4500)]);
+    let within = |entry: &&Entry| (4_010_000..4_500_000).contains(&entry.at_us);
+    let acks =
+        run.entries.iter().filter(within).filter(
+            |entry| matches!(&entry.event, Event::Heard { message } if message.contains("\"ack\":true")),
+        );
+    assert_eq!(acks.count(), 0);
+    let devices = &run.report.devices;
+    assert!(devices.refused > 0 && devices.registered == 30, "{devices:?}");
+    assert!(run.report.tickets.repeats >= 10, "{:?}", run.report.tickets);
+    assert_eq!(run.report.tickets.errors, 0);
+    assert_eq!(run.speakers(), ["A#1", "B#1", "C#1"]);
+    assert_eq!(run.report.eras.len(), 1);
+}
+
+#[test]
+fn a_broker_that_is_emptied_begins_an_era_though_every_connection_stands() {
+    let run = survives(&fault(4000, "do = \"redis-flush\""));
+    assert_eq!(run.eras(), (vec![0, 4001], "the broker was emptied (FLUSHALL)"));
+    assert_eq!(run.back_end_connections(), [true]);
+    let refused: Vec<_> = run.report.tickets.errors_by_code.keys().collect();
+    assert_eq!(refused, ["UNKNOWN_ENDPOINT"]);
+    let devices = &run.report.devices;
+    assert_eq!((devices.registered, devices.reregistrations), (30, 30));
+}

@@ -223,6 +223,7 @@ impl Instance {
             return self.fatal("the store answered a join in a shape that this version does not know");
         };
         self.note_generation(generation.parse().ok());
+        self.incarnation = incarnation;
         let member = Member {
             id: self.config.id.clone(),
             incarnation,

@@ -193,6 +193,8 @@ pub struct Instance {
     untold: Option<Time>,
     /// The highest generation of the broker's memory that was heard of.
     generation: i64,
+    /// The last incarnation that this process was; 0 before the first.
+    incarnation: u64,
     /// The broker's clock (ms) and the local one when they were last compared: a jump shows between two times.
     clocks: Option<(i64, Time)>,
     statistics: Statistics,
@@ -228,6 +230,7 @@ impl Instance {
             expiry_from: Time::ZERO,
             untold: None,
             generation: 0,
+            incarnation: 0,
             clocks: None,
             statistics: Statistics::default(),
             outputs: VecDeque::new(),
@@ -399,7 +402,7 @@ impl Instance {
     fn call_members(&mut self, script: Script, purpose: Purpose, specific: Vec<Vec<u8>>) {
         let (id, incarnation) = match &self.seat {
             Seat::Inside(m) => (m.member.id.to_string(), m.member.incarnation.to_string()),
-            _ => (self.config.id.to_string(), String::new()),
+            _ => (self.config.id.to_string(), self.incarnation.to_string()),
         };
         let lease = self.config.lease.as_millis().to_string();
         let mut args = vec![

@@ -180,11 +180,16 @@ local deadline"#,
             ),
             within(
                 Script::Join,
-                "local incarnation = call('HINCRBY', member, 'inc', 1)",
+                "local incarnation = math.max(f[1] or 0, ARGV[2]) + 1",
                 "local lives = f[2] == 'a' and tonumber(f[3]) >= NOW
-local incarnation = lives and tonumber(f[1]) or call('HINCRBY', member, 'inc', 1)",
+local incarnation = lives and tonumber(f[1]) or math.max(f[1] or 0, ARGV[2]) + 1",
             ),
         ],
+        Mutant::CountedAnew => vec![within(
+            Script::Join,
+            "math.max(f[1] or 0, ARGV[2]) + 1",
+            "(f[1] or 0) + 1",
+        )],
         Mutant::DeafMember => vec![within(
             Script::Renew,
             "local deaf = heard == 0 or NOW - heard > LEASE / 2",

@@ -89,6 +89,8 @@ pub enum Mutant {
     MixedPair,
     /// What waits is called on a new connection before its broker is known to know the member.
     UnconfirmedCalls,
+    /// A broker that lost its memory counts the incarnations of a process anew.
+    CountedAnew,
 }
 
 /// Which bug an instance has.

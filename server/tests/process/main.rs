@@ -287,11 +287,13 @@ fn redis_dies_and_comes_back(append_only: bool) {
     assert!(answers > 1);
     redis.restart();
     let back_end = BackEnd::new(&redis);
-    let (member, code) = if append_only {
-        ("A#2", Code::CHANGED)
+    let code = if append_only {
+        Code::CHANGED
     } else {
-        ("A#1", Code::NOT_FOUND)
+        Code::NOT_FOUND
     };
+    // A process is a new incarnation even where nobody knows of the one before.
+    let member = "A#2";
     server.ready(member);
     assert_eq!(device.ask(Code::POST, &path, &[], "").code, code);
     if !append_only {

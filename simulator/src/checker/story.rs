@@ -26,7 +26,7 @@ pub fn tell_stories<'a>(violations: &mut [Violation], entries: impl Iterator<Ite
     for entry in entries {
         let of_all = matches!(
             entry.event,
-            Event::Fault { .. } | Event::Era { .. } | Event::BackEnd { .. }
+            Event::Fault { .. } | Event::Era { .. } | Event::BackEnd { .. } | Event::BrokerFull { .. }
         );
         let concerned: Vec<usize> = if of_all {
             (0..violations.len()).collect()

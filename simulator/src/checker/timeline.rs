@@ -57,6 +57,8 @@ pub struct Timeline {
     clocks: FxHashMap<String, Clock>,
     any_harm: bool,
     disconnected: Vec<Span>,
+    /// When the broker had no memory for what begins.
+    full: Vec<Span>,
     era: u32,
     last_us: u64,
     ended: Option<bool>,
@@ -93,6 +95,7 @@ impl Timeline {
             clocks: FxHashMap::default(),
             any_harm: false,
             disconnected: Vec::new(),
+            full: Vec::new(),
             era: 0,
             last_us: 0,
             ended: None,
@@ -160,6 +163,14 @@ impl Timeline {
                 ahead_us,
                 rate_ppm,
             } => self.clock_touched(entry.at_us, of, *ahead_us, *rate_ppm),
+            Event::BrokerFull { full: true } => self.full.push(Span {
+                from: entry.at_us,
+                to: u64::MAX,
+            }),
+            Event::BrokerFull { full: false } => {
+                let open = self.full.iter_mut().filter(|span| span.to == u64::MAX);
+                open.for_each(|span| span.to = entry.at_us);
+            }
             Event::Era { .. } => self.era += 1,
             Event::Ended { interrupted } => self.ended = Some(*interrupted),
             _ => {}
@@ -312,8 +323,8 @@ impl Timeline {
     }
 
     /// The time by which a request published at `at` must have been answered by an ack or an err, or `None` if the
-    /// history leaves room for it to have been dropped rightly: nobody who received it stayed, or faults followed each
-    /// other for longer than a member remembers requests.
+    /// history leaves room for it to have been dropped rightly: nobody who received it stayed, faults followed each other
+    /// for longer than a member remembers requests, or the broker had no memory for it.
     pub fn due(&self, at: u64) -> Option<u64> {
         let mut due = at.saturating_add(self.bound_us);
         for harm in &self.harmed {
@@ -327,6 +338,7 @@ impl Timeline {
             .values()
             .flat_map(|presence| &presence.spans)
             .any(|span| span.from <= at && span.to > due);
-        (remembered && witnessed && !self.may_have_missed(at, due)).then_some(due)
+        let refused = self.full.iter().any(|span| span.from <= due && at <= span.to);
+        (remembered && witnessed && !refused && !self.may_have_missed(at, due)).then_some(due)
     }
 }

@@ -77,6 +77,11 @@ pub enum Event {
         /// True: both stand.
         up: bool,
     },
+    /// The broker has no memory left, so that it refuses what begins something, or it has some again.
+    BrokerFull {
+        /// True: none left.
+        full: bool,
+    },
     /// A device got 2.01 for its Register.
     DeviceRegistered {
         /// The endpoint client name.

@@ -47,6 +47,13 @@ pub enum FaultAction {
     },
     /// The broker runs again.
     RedisRestart,
+    /// The broker has no memory left: it refuses what begins something.
+    RedisFull {
+        /// How long.
+        duration: Duration,
+    },
+    /// The broker forgets everything, and all connections stand (FLUSHALL).
+    RedisFlush,
     /// A replica takes over from the broker's master.
     RedisFailover {
         /// What was executed in this last time is not in the replica.
@@ -137,6 +144,8 @@ impl FaultAction {
             FaultAction::RedisSlow { .. } => "redis-slow",
             FaultAction::RedisKill { .. } => "redis-kill",
             FaultAction::RedisRestart => "redis-restart",
+            FaultAction::RedisFull { .. } => "redis-full",
+            FaultAction::RedisFlush => "redis-flush",
             FaultAction::RedisFailover { .. } => "redis-failover",
             FaultAction::Partition => "partition",
             FaultAction::Heal => "heal",
@@ -163,6 +172,8 @@ impl FaultAction {
                 | FaultAction::RedisCut { .. }
                 | FaultAction::RedisSlow { .. }
                 | FaultAction::RedisKill { .. }
+                | FaultAction::RedisFull { .. }
+                | FaultAction::RedisFlush
                 | FaultAction::RedisFailover { .. }
                 | FaultAction::Partition
                 | FaultAction::ClockJump { .. }
@@ -177,6 +188,8 @@ impl FaultAction {
                 | FaultAction::RedisSlow { .. }
                 | FaultAction::RedisKill { .. }
                 | FaultAction::RedisRestart
+                | FaultAction::RedisFull { .. }
+                | FaultAction::RedisFlush
                 | FaultAction::RedisFailover { .. }
                 | FaultAction::Partition
                 | FaultAction::Heal
@@ -199,6 +212,8 @@ impl FaultAction {
                 ..
             } | FaultAction::RedisKill { .. }
                 | FaultAction::RedisRestart
+                | FaultAction::RedisFull { .. }
+                | FaultAction::RedisFlush
                 | FaultAction::RedisFailover { .. }
                 | FaultAction::ClockJump {
                     of: ClockOwner::Broker,

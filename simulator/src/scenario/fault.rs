@@ -214,7 +214,11 @@ fn check_keys_of_fault(section: &Section<'_>, action: &FaultAction) {
         ("share", on_devices, false),
         ("devices", on_devices, false),
         ("off", matches!(name, "reboot" | "deregister"), false),
-        ("duration", name == "sleep", false),
+        (
+            "duration",
+            matches!(name, "sleep" | "redis-full"),
+            name == "redis-full",
+        ),
         ("connection", on_links, false),
         ("half_open", name == "redis-cut", false),
         ("stall", name == "redis-slow", name == "redis-slow"),
@@ -292,6 +296,10 @@ fn broker_fault(name: &str, section: &Section<'_>) -> Option<FaultAction> {
             keeps: keeps(section),
         }),
         "redis-restart" => Some(FaultAction::RedisRestart),
+        "redis-full" => Some(FaultAction::RedisFull {
+            duration: positive(section, "duration", Duration::from_secs(5)),
+        }),
+        "redis-flush" => Some(FaultAction::RedisFlush),
         "redis-failover" => Some(FaultAction::RedisFailover {
             lag: lag(section),
             old_master: section.duration("old_master", Duration::ZERO),

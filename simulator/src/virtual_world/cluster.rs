@@ -16,7 +16,7 @@ use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 use server::instance::{Config, Output};
 use server::partition::Partition;
-use server::store::Value;
+use server::store::{Script, Value};
 
 use super::clock::Clock;
 use super::connection::{Arrival, ConnectionId, Party};
@@ -67,6 +67,8 @@ pub enum ClusterEvent {
     },
     /// The broker runs again and has forgotten something.
     Era(String),
+    /// The broker has no memory left, or has some again.
+    BrokerFull(bool),
     /// A clock was touched.
     Clock {
         /// Of which instance; none: the broker's.
@@ -91,7 +93,7 @@ pub enum ClusterEvent {
     },
     /// The moment for which a fault was waiting has come.
     Ambush(usize),
-    /// The broker refused a script: with an intact broker that is a mistake in the script.
+    /// The broker refused a script, and not for want of memory: that is a mistake in the script.
     Refused(String),
 }
 
@@ -106,10 +108,21 @@ enum Due {
     OutOfPatience(LinkKind, ConnectionId),
     /// A stall is over; none: that of the broker itself.
     Release(Option<Connections>),
+    /// There is memory again.
+    Room,
     /// The old master is gone; what is to be said of the era that begins, if one does.
     OldMasterEnds(Option<String>),
     /// Nothing that was under way from an old master is heard any more: an era begins.
     Era(String),
+}
+
+/// What begins something; a broker without memory refuses it, and nothing else.
+const MAY_BE_REFUSED: [Script; 3] = [Script::Accept, Script::Register, Script::Update];
+
+/// Whether this is how the broker refuses that script when it has no memory for it.
+fn is_out_of_memory(script: Script, error: &str) -> bool {
+    let words = error.strip_prefix(&format!("{script:?}: "));
+    words.is_some_and(|words| words.starts_with("OOM "))
 }
 
 struct Slot {
@@ -250,6 +263,8 @@ impl Cluster {
             | FaultAction::Heal
             | FaultAction::RedisKill { .. }
             | FaultAction::RedisRestart
+            | FaultAction::RedisFull { .. }
+            | FaultAction::RedisFlush
             | FaultAction::RedisFailover { .. }
             | FaultAction::Network(_)
             | FaultAction::FlowReset
@@ -321,6 +336,7 @@ impl Cluster {
             }
             Due::Connect(kind) => self.connect_again(now, instance, kind),
             Due::Release(connections) => self.release(now, instance, connections),
+            Due::Room => self.make_room(now),
             Due::OldMasterEnds(era) => self.end_old_master(now, era),
             Due::Era(reason) => {
                 self.broker.settle();
@@ -348,7 +364,11 @@ impl Cluster {
                 self.deliver_north(now, connection, arrival);
                 continue;
             }
-            if let Arrival::Reply(_, Err(error)) = &arrival {
+            if let Arrival::Reply(_, Err(error)) = &arrival
+                && !MAY_BE_REFUSED
+                    .iter()
+                    .any(|script| is_out_of_memory(*script, error))
+            {
                 self.events.push_back(ClusterEvent::Refused(error.clone()));
             }
             let owner = self.slots.iter_mut().position(|slot| {

@@ -13,7 +13,6 @@ use lwm2m::time::Time;
 use super::connection::{Arrival, ConnectionId, Party};
 use super::master::Master;
 use super::message_broker::MessageBroker;
-use super::storage::Storage;
 
 /// Whose connection stays with the old master: a party, and true for the one that listens.
 pub type Staying = BTreeSet<(Party, bool)>;
@@ -42,10 +41,7 @@ impl MessageBroker {
             _ => (self.master.keyspace.snapshot(), 0),
         };
         let master = std::mem::replace(&mut self.master, Master::knowing(data));
-        self.show_data(now);
-        if let Some(storage) = &self.storage {
-            self.storage = Some(Storage::new(now, &mut self.master.keyspace, storage.reach()));
-        }
+        self.begin_anew(now);
         for connection in self.connections.values_mut() {
             connection.at_old_master = true;
         }

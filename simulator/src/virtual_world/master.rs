@@ -57,6 +57,17 @@ impl Master {
         self.keyspace.execute(unix_us, client, words)
     }
 
+    /// Sets one of its options.
+    pub fn configure(&mut self, unix_us: u64, option: &[u8], value: &[u8]) {
+        self.execute(unix_us, self.observer, &[b"CONFIG", b"SET", option, value]);
+    }
+
+    /// Forgets all data (FLUSHALL).
+    pub fn flush(&mut self, unix_us: u64) {
+        self.execute(unix_us, self.observer, &[b"FLUSHALL"]);
+        self.keyspace.take_records();
+    }
+
     /// What was published since the last call, and who hears it.
     pub fn take_messages(&mut self) -> Vec<(Option<ConnectionId>, Push)> {
         let pushes = self.keyspace.take_pushes().into_iter();

@@ -62,6 +62,8 @@ pub struct MessageBroker {
     held: BTreeMap<(Party, bool), u32>,
     /// How many faults keep the broker from executing anything.
     stalls: u32,
+    /// How many faults take all its memory.
+    full: u32,
     /// It does not run; why what it knows when it does again is not what it knew, if so.
     pub(super) down: Option<Option<String>>,
     /// The recent past, if a fault will ask for it.
@@ -89,6 +91,7 @@ impl MessageBroker {
             next_connection: 1,
             held: BTreeMap::new(),
             stalls: 0,
+            full: 0,
             down: None,
             storage: None,
             output_buffer: OUTPUT_BUFFER,
@@ -193,6 +196,45 @@ impl MessageBroker {
         self.catch_up(now);
     }
 
+    /// From now on there is no memory for what begins something, until [`Self::make_room`].
+    pub fn fill(&mut self, now: Time) {
+        self.full += 1;
+        self.limit_memory(now);
+    }
+
+    /// Ends one [`Self::fill`]; true if there is memory again.
+    pub fn make_room(&mut self, now: Time) -> bool {
+        self.full = self.full.saturating_sub(1);
+        self.limit_memory(now);
+        self.full == 0
+    }
+
+    fn limit_memory(&mut self, now: Time) {
+        let bytes: &[u8] = if self.full > 0 { b"1" } else { b"0" };
+        let unix_us = self.unix_us(now);
+        self.master.configure(unix_us, b"maxmemory", bytes);
+    }
+
+    /// All data is gone, and nothing else.
+    pub fn flush(&mut self, now: Time) -> Result<(), String> {
+        if self.down.is_some() {
+            return Err("the broker does not run".to_owned());
+        }
+        let unix_us = self.unix_us(now);
+        self.master.flush(unix_us);
+        self.begin_anew(now);
+        Ok(())
+    }
+
+    /// The master knows something else than a moment ago.
+    pub(super) fn begin_anew(&mut self, now: Time) {
+        self.limit_memory(now);
+        self.show_data(now);
+        if let Some(storage) = &self.storage {
+            self.storage = Some(Storage::new(now, &mut self.master.keyspace, storage.reach()));
+        }
+    }
+
     /// From now on writes down what is needed to forget the last `reach` of what happened.
     pub fn remember(&mut self, now: Time, reach: Duration) {
         self.storage = Some(Storage::new(now, &mut self.master.keyspace, reach));
@@ -207,10 +249,7 @@ impl MessageBroker {
         self.down = Some(forgets);
         self.lose_connections(now, false);
         self.master = Master::knowing(data);
-        self.show_data(now);
-        if let Some(storage) = &self.storage {
-            self.storage = Some(Storage::new(now, &mut self.master.keyspace, storage.reach()));
-        }
+        self.begin_anew(now);
         Ok(())
     }
 

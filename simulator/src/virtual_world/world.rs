@@ -285,6 +285,7 @@ impl World {
                 self.flush_back_end();
             }
             ClusterEvent::Era(reason) => self.record(Event::Era { reason }),
+            ClusterEvent::BrokerFull(full) => self.record(Event::BrokerFull { full }),
             ClusterEvent::Clock {
                 instance,
                 ahead_us,

@@ -39,6 +39,11 @@ const TWO_MASTERS: &[&str] = &[
     r#"fault=[{at="15s",do="redis-failover",lag="300ms",old_master="2s",clients=["A command","B subscriber"]}]"#,
 ];
 
+/// Somebody empties the broker, of which every instance was a member twice.
+const EMPTIED: &[&str] = &[
+    r#"fault=[{at="5s",do="kill",instance="all"},{at="6s",do="restart",instance="all"},{at="39s",do="redis-flush"}]"#,
+];
+
 /// What is asked is to write, so that stewards tell owners to.
 const WRITES: &[&str] = &[r#"load.0.kind={write=1}"#, r#"load.0.path={write="/3/0/15"}"#];
 
@@ -188,5 +193,6 @@ pub const CASES: &[Case] = &[
     case("repeat-calls-next", IMPATIENT, &[], 100, &[Breach::OutOfOrder]),
     case_in("devices", "old-deregister", &[], 250, &[Breach::Event]),
     case("mixed-pair", TWO_MASTERS, &[], 250, &[Breach::DoubleExecution]),
+    case("counted-anew", EMPTIED, &[], 250, &[Breach::TwoVoices]),
     case("unconfirmed-calls", TWO_MASTERS, &[], 250, &[Breach::TwoVoices]),
 ];

@@ -1,4 +1,5 @@
--- join: a new incarnation of an id. ARGV[5..]: nonce of the process, dialect, number of partitions, the highest
+-- join: a new incarnation of an id. ARGV[2] is the last one that the process itself was, which a broker that lost its
+-- memory does not know; 0: none. ARGV[5..]: nonce of the process, dialect, number of partitions, the highest
 -- generation that the process knows of (0: none). A living incarnation of another process is left alone.
 local nonce, dialect, partitions, known = ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8])
 local c = call('HMGET', KEYS[1], 'gen', 'partitions', 'dialect', 'renewed', 'keep')
@@ -20,10 +21,10 @@ if generation == 0 or generation < known then
   call('HSET', KEYS[1], 'gen', string.format('%.0f', generation), 'partitions', partitions, 'dialect', dialect)
 end
 call('SADD', BASE .. 's', ID)
-local incarnation = call('HINCRBY', member, 'inc', 1)
+local incarnation = math.max(f[1] or 0, ARGV[2]) + 1
 local tag = string.format('%04x', call('HINCRBY', KEYS[1], 'tags', 1) % 65536)
-call('HSET', member, 'tag', tag, 'state', 'a', 'lease', NOW + LEASE, 'since', NOW, 'heard', 0, 'ready', 0,
-  'nonce', nonce)
+call('HSET', member, 'inc', incarnation, 'tag', tag, 'state', 'a', 'lease', NOW + LEASE, 'since', NOW, 'heard', 0,
+  'ready', 0, 'nonce', nonce)
 local keep = suspend_expiry(c[4], c[5], 0)
 new_view()
 return {'OK', NOW, incarnation, tag, string.format('%.0f', NOW + LEASE), string.format('%.0f', generation),

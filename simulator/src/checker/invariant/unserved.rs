@@ -30,6 +30,7 @@ impl Invariant for Unserved {
             Event::Fault { .. }
                 | Event::Era { .. }
                 | Event::BackEnd { .. }
+                | Event::BrokerFull { .. }
                 | Event::InstanceStarted { .. }
                 | Event::InstanceReady { .. }
                 | Event::InstanceExited { .. }

@@ -27,6 +27,8 @@ pub const FAULT: &[Key] = &[
                 "redis-kill",
                 "redis-restart",
                 "redis-failover",
+                "redis-full",
+                "redis-flush",
                 "clock-jump",
                 "clock-drift",
             ],
@@ -156,7 +158,7 @@ pub const FAULT: &[Key] = &[
         "duration",
         Kind::Duration,
         "\"5s\"",
-        "For `do = \"sleep\"`: how long the devices hear and say nothing.",
+        "For `do = \"sleep\"`: how long the devices hear and say nothing. For `\"redis-full\"`: how long there is no memory.",
     ),
 ];
 

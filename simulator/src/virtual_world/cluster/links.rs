@@ -51,6 +51,12 @@ impl Cluster {
                 let forgets = self.broker.restart()?;
                 self.events.extend(forgets.map(ClusterEvent::Era));
             }
+            FaultAction::RedisFull { duration } => {
+                self.broker.fill(now);
+                self.events.push_back(ClusterEvent::BrokerFull(true));
+                self.due.push(now + *duration, (self.slots.len(), Due::Room));
+            }
+            FaultAction::RedisFlush => self.flush(now)?,
             FaultAction::RedisFailover {
                 lag,
                 old_master,
@@ -60,6 +66,30 @@ impl Cluster {
         }
         self.check_all_links();
         Ok(())
+    }
+
+    /// The broker forgets everything. It takes it a moment, in which all that it had said arrives at the back end: what is
+    /// heard then is of a new era.
+    fn flush(&mut self, now: Time) -> Result<(), String> {
+        let back_end = self.slots.len();
+        if !self.back_end_linked {
+            return Err(
+                "the back end would hear of the old era afterwards: its connections do not stand".to_owned(),
+            );
+        }
+        self.broker.flush(now)?;
+        self.broker.stall();
+        let era = Due::Era("the broker was emptied (FLUSHALL)".to_owned());
+        self.due.push(now + SETTLED, (back_end, era));
+        self.due.push(now + SETTLED, (back_end, Due::Release(None)));
+        Ok(())
+    }
+
+    /// One fault less takes the broker's memory away.
+    pub(super) fn make_room(&mut self, now: Time) {
+        if self.broker.make_room(now) {
+            self.events.push_back(ClusterEvent::BrokerFull(false));
+        }
     }
 
     /// A replica takes over. Who is named stays with the old master until that is gone; the first half of the instances if

@@ -101,6 +101,8 @@ impl Drawing {
                 "broker-stall" => self.stall_broker(),
                 "redis-kill" => self.kill_broker(),
                 "redis-failover" => self.fail_over(),
+                "redis-full" => self.fill_broker(),
+                "redis-flush" => self.fault("redis-flush", []),
                 "partition" => self.cut_off(),
                 "clock-jump" => self.set_clock(),
                 "suspension" => self.suspend(),
@@ -203,6 +205,13 @@ impl Drawing {
         self.fault("redis-kill", [("keeps", keeps.into())]);
         self.pause_between();
         self.fault("redis-restart", []);
+    }
+
+    /// The broker has no memory for a while.
+    fn fill_broker(&mut self) {
+        let lease_ms = self.lease_ms;
+        let time = pick(&mut self.random, &[20, lease_ms, 3 * lease_ms, 10_000]);
+        self.fault("redis-full", [("duration", millis(Duration::from_millis(time)))]);
     }
 
     /// The broker's clock is set, a little or by much.

@@ -34,6 +34,9 @@ const OF_BROKER: [&str; 7] = [
 /// Faults of clocks: the broker's, and those of the machines of instances.
 const OF_CLOCKS: [&str; 3] = ["clock-jump", "suspension", "clock-drift"];
 
+/// Faults of the broker's memory.
+const OF_MEMORY: [&str; 2] = ["redis-full", "redis-flush"];
+
 /// What a seed is about.
 pub struct Flavour {
     /// Its kinds of faults; `broker-stall` is a `redis-slow` of the broker itself, `late-ears` one of the subscriptions
@@ -75,6 +78,8 @@ impl Flavour {
         if clocks.random_bool(0.25) {
             kinds.extend(OF_CLOCKS.into_iter().filter(|_| clocks.random_bool(0.5)));
         }
+        let memory = |kind: &&str| own(kind) || broker && clocks.random_bool(0.3);
+        kinds.extend(OF_MEMORY.into_iter().filter(memory));
         Flavour {
             kinds,
             long: base.duration > EXCHANGE_LIFETIME,

@@ -209,6 +209,8 @@ mod tests {
             "redis-kill",
             "redis-restart",
             "redis-failover",
+            "redis-full",
+            "redis-flush",
             "partition",
             "heal",
             "clock-jump",
