@@ -11,6 +11,7 @@ mod diagram;
 mod failover;
 mod link;
 mod master;
+mod memory;
 mod message_broker;
 mod northbound;
 mod process;

@@ -30,6 +30,62 @@ pub struct Coverage {
     pub transitions: Counts<&'static str>,
 }
 
+const ALIKE: &str = "the instances of a scenario are of one version and dialect";
+const NEXT: &str = "whatever ends calls the next, so nothing waits where there is a free place (NSTART)";
+const QUEUE_MODE: &str = "nothing waits with a free place for an Update before there is Queue mode";
+const CAP: &str =
+    "it takes more outcomes than --retained-outcomes, and fewer of these are less than the contract promises";
+
+/// What no seed can reach, and why: safeguards behind safeguards, and what the cluster can be asked, but not in a scenario.
+const OUT_OF_REACH: &[(&str, &str, &str)] = &[
+    ("join", "DIALECT", ALIKE),
+    ("join", "PARTITIONS", ALIKE),
+    (
+        "join",
+        "FULL",
+        "a scenario has fewer instances than the 256 ids of a cluster",
+    ),
+    (
+        "finish",
+        "stop itself",
+        "who ends its own exchange knows that it is over",
+    ),
+    (
+        "register",
+        "dispatch to another",
+        "who takes a Register is the owner from then on",
+    ),
+    (
+        "update",
+        "dispatch to another",
+        "who takes an Update is the owner from then on",
+    ),
+    ("update", "dispatch to itself", QUEUE_MODE),
+    ("tickets", "queued -> dispatched (update)", QUEUE_MODE),
+    ("tickets", "queued -> sent (update)", QUEUE_MODE),
+    ("tickets", "queued -> dispatched (accept)", NEXT),
+    ("tickets", "queued -> dispatched once (accept)", NEXT),
+    ("tickets", "queued -> sent (accept)", NEXT),
+    ("tickets", "ended -> forgotten (sweep: over the cap)", CAP),
+    ("tickets", "refused -> forgotten (sweep: over the cap)", CAP),
+    (
+        "members",
+        "ready -> dead (leave)",
+        "a member that leaves says before that it is not ready any more",
+    ),
+    (
+        "instances",
+        "member -> outside (a renewal: another generation)",
+        "a broker that lost its memory does not know the member either, and says that first",
+    ),
+];
+
+/// Why no seed reaches it, if none can.
+fn out_of_reach(heading: &str, name: &str) -> Option<&'static str> {
+    let mut all = OUT_OF_REACH.iter();
+    all.find_map(|(of, what, why)| (*of == heading && *what == name).then_some(*why))
+}
+
 /// Transitions of instances and devices that the history shows.
 const TRANSITIONS: [&str; 9] = [
     "device registered",
@@ -137,13 +193,23 @@ impl Coverage {
         lines.collect()
     }
 
+    /// What is possible and was never reached: a heading and its lines each.
+    fn missing(&self) -> Vec<(String, Vec<String>)> {
+        let lines = self.lines().into_iter().map(|(heading, lines)| {
+            let missing = lines
+                .into_iter()
+                .filter(|(name, count)| *count == 0 && out_of_reach(&heading, name).is_none());
+            let names = missing.map(|(name, _)| name).collect();
+            (heading, names)
+        });
+        lines.collect()
+    }
+
     /// What is possible and was never reached, `script: what`.
     pub fn never(&self) -> Vec<String> {
-        let lines = self.lines().into_iter();
-        let never = lines.flat_map(|(heading, lines)| {
-            let zero = lines.into_iter().filter(|(_, count)| *count == 0);
-            zero.map(move |(name, _)| format!("{heading}: {name}"))
-        });
+        let missing = self.missing().into_iter();
+        let never = missing
+            .flat_map(|(heading, names)| names.into_iter().map(move |name| format!("{heading}: {name}")));
         never.collect()
     }
 
@@ -156,16 +222,14 @@ impl Coverage {
             let _ = writeln!(text, "  {heading:<22} {}", reached.join(" · "));
         }
         text.push_str("never reached\n");
-        for (heading, lines) in self.lines() {
-            let never: Vec<String> = lines
-                .into_iter()
-                .filter(|(_, count)| *count == 0)
-                .map(|(name, _)| name)
-                .collect();
-            if !never.is_empty() {
-                let _ = writeln!(text, "  {heading:<22} {}", never.join(" · "));
-            }
+        for (heading, names) in self.missing().into_iter().filter(|(_, names)| !names.is_empty()) {
+            let _ = writeln!(text, "  {heading:<22} {}", names.join(" · "));
         }
+        let count = OUT_OF_REACH.len();
+        let _ = writeln!(
+            text,
+            "out of the reach of any seed: {count} more (why: the coverage file)"
+        );
         text
     }
 
@@ -178,7 +242,15 @@ impl Coverage {
                 .collect();
             (heading, Json::Object(counts))
         });
-        json!({"reached": lines.collect::<serde_json::Map<_, _>>(), "never": self.never()})
+        let out_of_reach = OUT_OF_REACH.iter();
+        let out_of_reach: serde_json::Map<String, Json> = out_of_reach
+            .map(|(heading, name, why)| (format!("{heading}: {name}"), json!(why)))
+            .collect();
+        json!({
+            "reached": lines.collect::<serde_json::Map<_, _>>(),
+            "never": self.never(),
+            "out_of_reach": out_of_reach,
+        })
     }
 }
 
@@ -198,6 +270,21 @@ fn add<K: Ord + Clone>(to: &mut Counts<K>, from: &Counts<K>) {
 mod tests {
     use super::*;
     use crate::virtual_world::watch::REFUSED;
+
+    #[test]
+    fn what_is_out_of_reach_is_known_by_name_and_not_called_missing() {
+        let coverage = Coverage::default();
+        let lines = coverage.lines();
+        let never = coverage.never();
+        for (heading, name, _) in OUT_OF_REACH {
+            let of = lines.iter().find(|(of, _)| of == heading).unwrap();
+            assert!(of.1.iter().any(|(it, _)| it == name), "{heading}: {name}");
+            assert!(!never.contains(&format!("{heading}: {name}")));
+        }
+        let all: usize = lines.iter().map(|(_, lines)| lines.len()).sum();
+        assert_eq!(never.len() + OUT_OF_REACH.len(), all);
+        assert_eq!(coverage.to_json()["out_of_reach"]["join: DIALECT"], ALIKE);
+    }
 
     #[test]
     fn what_was_never_reached_is_listed_and_what_was_is_counted() {

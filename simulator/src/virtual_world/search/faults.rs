@@ -102,7 +102,7 @@ impl Drawing {
                 "redis-kill" => self.kill_broker(),
                 "redis-failover" => self.fail_over(),
                 "redis-full" => self.fill_broker(),
-                "redis-flush" => self.fault("redis-flush", []),
+                "redis-flush" => self.empty_broker(),
                 "partition" => self.cut_off(),
                 "clock-jump" => self.set_clock(),
                 "suspension" => self.suspend(),
@@ -214,6 +214,15 @@ impl Drawing {
         self.fault("redis-full", [("duration", millis(Duration::from_millis(time)))]);
     }
 
+    /// The broker forgets everything, and before all have noticed, devices begin anew.
+    fn empty_broker(&mut self) {
+        self.fault("redis-flush", []);
+        if self.random.random_bool(0.5) {
+            self.at_ms += self.random.random_range(1..=(self.lease_ms / 4).max(1));
+            self.hit_devices("reboot");
+        }
+    }
+
     /// The broker's clock is set, a little or by much.
     fn set_clock(&mut self) {
         let lease_ms = self.lease_ms;
@@ -289,13 +298,17 @@ impl Drawing {
         self.fault("heal", [("instance", "last-faulted".into())]);
     }
 
-    /// Whoever has most to do stops for longer than anybody remembers what was under way.
+    /// Whoever has most to do, or all, stop for longer than anybody remembers what was under way.
     fn pause_long(&mut self) {
-        let whom = pick(&mut self.random, &["busiest", "steward", "owner"]);
+        let whom = pick(&mut self.random, &["busiest", "steward", "owner", "all"]);
         self.take_away("pause", whom.into());
         let began = self.at_ms;
         self.at_ms += pick(&mut self.random, &LONG_PAUSE_MS);
         self.quiet = Some((began + AROUND_MS, self.at_ms - AROUND_MS));
+        // Devices that begin anew find what was asked of them so long ago.
+        if self.random.random_bool(0.3) {
+            self.hit_devices("reboot");
+        }
         self.fault("resume", [("instance", "last-faulted".into())]);
     }
 
