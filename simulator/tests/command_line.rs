@@ -374,7 +374,11 @@ fn a_search_says_in_a_line_for_each_script_what_was_reached_and_what_was_not() {
     assert!(
         never
             .lines()
-            .any(|line| line.starts_with("  join ") && line.contains("DIALECT · FULL"))
+            .any(|line| line.starts_with("  take ") && line.contains("GENERATION"))
+    );
+    assert!(
+        never.contains("\nout of the reach of any seed: 16 more ("),
+        "{never}"
     );
     assert!(text.ends_with("nothing found in 1 seeds\n"));
     let coverage = std::fs::read_to_string(directory.path().join("found/one.coverage.json")).unwrap();
