@@ -185,7 +185,7 @@ local deadline"#,
 local incarnation = lives and tonumber(f[1]) or math.max(f[1] or 0, ARGV[2]) + 1",
             ),
         ],
-        Mutant::CountedAnew => vec![within(
+        Mutant::CountedAnew | Mutant::UnconfirmedCalls => vec![within(
             Script::Join,
             "math.max(f[1] or 0, ARGV[2]) + 1",
             "(f[1] or 0) + 1",
@@ -216,8 +216,7 @@ if endpoint and call('HEXISTS', BASE .. 'e:' .. endpoint, 'id') == 0 then endpoi
         | Mutant::StoppedClock
         | Mutant::OldMail
         | Mutant::UnmarkedTake
-        | Mutant::MixedPair
-        | Mutant::UnconfirmedCalls => vec![],
+        | Mutant::MixedPair => vec![],
     }
 }
 

@@ -87,7 +87,8 @@ pub enum Mutant {
     OldDeregister,
     /// What is heard counts, though the two connections may be to different masters.
     MixedPair,
-    /// What waits is called on a new connection before its broker is known to know the member.
+    /// What waits is called on a new connection before its broker is known to know the member. Incarnations are counted anew
+    /// too, because with either safeguard 2500 seeds show nothing.
     UnconfirmedCalls,
     /// A broker that lost its memory counts the incarnations of a process anew.
     CountedAnew,
