@@ -51,6 +51,8 @@ pub struct Mark {
 pub struct Terminal {
     /// Where it was heard.
     pub mark: Mark,
+    /// When it may have been said, at the earliest.
+    pub said_since_us: u64,
     /// What it was.
     pub outcome: Outcome,
     /// Equal for copies of it.
@@ -132,10 +134,32 @@ impl Ticket {
         if self.ack.is_some() || timeline.broker_time_between(refused_at, at_us) < REFUSAL_US {
             return false;
         }
-        self.terminal = None;
         let since = self.last_published_us.filter(|at| *at > refused_at);
-        (self.first_published_us, self.arrived_by_us) = (since, since);
+        self.ask_anew(since);
         true
+    }
+
+    /// As [`Ticket::forget_refusal`] where the refusal was heard late, or the repeat arrived late: when the cluster speaks of
+    /// the request as of a new one. True if it is open again.
+    fn forget_late_refusal(&mut self, timeline: &Timeline, at_us: u64) -> bool {
+        let refused = |it: &&Terminal| matches!(it.outcome, Outcome::Error { .. });
+        let refusal = self.terminal.as_ref().filter(refused);
+        let (Some(refusal), Some(last), None) = (refusal, self.last_published_us, self.ack) else {
+            return false;
+        };
+        let since = refusal.said_since_us.max(self.first_published_us.unwrap_or(0));
+        let arrived = timeline.reached_by(last).unwrap_or(at_us).min(at_us);
+        if timeline.broker_time_between(since, arrived) < REFUSAL_US {
+            return false;
+        }
+        self.ask_anew(Some(last));
+        true
+    }
+
+    /// What was said does not count: the request is as new as if it had first been published then.
+    fn ask_anew(&mut self, published_us: Option<u64>) {
+        self.terminal = None;
+        (self.first_published_us, self.arrived_by_us) = (published_us, published_us);
     }
 }
 
@@ -274,6 +298,17 @@ impl Book {
             _ => {}
         }
         self.index += 1;
+    }
+
+    /// Before the rules look at an ack or a refusal: the request may be a new one, because its refusal was heard so late.
+    pub fn prepare(&mut self, entry: &Entry, message: Option<&Message<'_>>) {
+        let first = message.filter(|it| matches!(it.body, Body::Ack | Body::Error(_)) && !it.again);
+        let Some(id) = first.and_then(|message| self.find(message)) else {
+            return;
+        };
+        if self.tickets[id as usize].forget_late_refusal(&self.timeline, entry.at_us) {
+            self.open.insert(id);
+        }
     }
 
     /// What was published and is under way while the clock is set comes to a cluster that may have forgotten a refusal.
@@ -416,6 +451,7 @@ impl Book {
         if known.terminal.is_none() {
             known.terminal = Some(Terminal {
                 mark,
+                said_since_us: self.timeline.said_since(mark.at_us),
                 outcome: terminal.0,
                 fingerprint: terminal.1,
             });

@@ -307,6 +307,7 @@ impl Checker {
             });
         }
         let message = parsed.and_then(|parsed| parsed.as_ref().ok());
+        self.book.prepare(entry, message);
         for invariant in &mut self.invariants {
             invariant.observe(entry, message, &self.book, &mut self.found);
         }

@@ -269,6 +269,14 @@ impl Timeline {
         self.clocks.get(REDIS).map_or(passed, by_clock)
     }
 
+    /// The earliest time at which what the back end hears at `at` may have been said: long before, if it heard nothing for a
+    /// while.
+    pub fn said_since(&self, at: u64) -> u64 {
+        let gaps = self.disconnected.iter();
+        let around = gaps.filter(|gap| gap.from <= at && at <= gap.to.saturating_add(self.bound_us));
+        around.map(|gap| gap.from).min().unwrap_or(at)
+    }
+
     /// When a timeout is over that began between these: by the broker's clock, which decides, and by the run's.
     pub fn timeout_over(&self, first: u64, last: u64, timeout_us: u64) -> u64 {
         match self.clocks.get(REDIS) {

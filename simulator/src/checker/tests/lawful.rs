@@ -70,6 +70,39 @@ fn a_refusal_may_be_forgotten_after_ten_seconds_of_the_brokers_clock_and_no_soon
     );
 }
 
+/// The back end hears nothing for 12 s, publishes again for the last time then, and hears all at once: that it was refused,
+/// and that.
+fn refused_unheard_and_asked_again(again_ms: u64, rest: &str) -> Judgement {
+    Story::begin()
+        .linked(1000, false)
+        .read(2000, "t1")
+        .request(again_ms, "t1", "read", "/3/0/0", 2)
+        .linked(13_000, true)
+        .refused(13_000, "t1", "OVERLOADED", "A#1")
+        .says(13_000, "t1", rest, "A#1")
+        .judged()
+}
+
+#[test]
+fn a_refusal_that_was_heard_late_may_have_been_forgotten_when_the_request_came_again() {
+    let refused = r#""err":{"errorMessage":"no","code":"UNKNOWN_ENDPOINT"}"#;
+    assert_lawful(&refused_unheard_and_asked_again(12_500, refused));
+    let acked = refused_unheard_and_asked_again(12_500, r#""ack":true"#);
+    assert_eq!(acked.count(Breach::TerminalBeforeAck), 0);
+    // What came at once after it was heard cannot have been forgotten.
+    let prompt = |rest| {
+        let story = Story::begin()
+            .read(2000, "t1")
+            .refused(2001, "t1", "OVERLOADED", "A#1");
+        story
+            .request(9000, "t1", "read", "/3/0/0", 2)
+            .says(9001, "t1", rest, "A#1")
+            .judged()
+    };
+    assert_eq!(prompt(refused).count(Breach::DoubleTerminal), 1);
+    assert_eq!(prompt(r#""ack":true"#).count(Breach::TerminalBeforeAck), 1);
+}
+
 #[test]
 fn an_unknown_outcome_after_a_crash_is_lawful_whether_the_device_executed_it_or_not() {
     let story = Story::begin()
