@@ -38,6 +38,28 @@ fn three_members_share_the_partitions_and_two_take_those_of_the_third() {
 }
 
 #[test]
+fn who_dies_after_the_brokers_clock_was_set_back_is_buried_as_soon_as_ever() {
+    let mut world = World::new(3);
+    world.advance(3000);
+    world.broker_clock_falls(40_000);
+    world.kill(B);
+    world.advance(1400);
+    let after = stewards(&mut world, "after");
+    assert_eq!(after.keys().collect::<Vec<_>>(), ["A#1", "C#1"]);
+}
+
+#[test]
+fn who_hears_nothing_after_the_brokers_clock_was_set_back_is_found_deaf_as_soon_as_ever() {
+    let mut world = World::new(2);
+    world.advance(3000);
+    world.broker_clock_falls(40_000);
+    world.hear_nothing(A);
+    world.advance(3500);
+    let after = stewards(&mut world, "after");
+    assert_eq!(after.keys().collect::<Vec<_>>(), ["B#1"]);
+}
+
+#[test]
 fn a_member_that_comes_back_is_another_incarnation_and_gets_partitions_after_it_has_listened() {
     let mut world = World::new(3);
     world.kill(B);

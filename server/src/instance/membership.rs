@@ -327,6 +327,8 @@ impl Instance {
             return self.fall("the broker forgot it");
         }
         let broker_now = reply.integer(1);
+        // A heartbeat from before the broker's clock was set back would be fresh until the clock has caught up.
+        m.heard = m.heard.min(broker_now.unwrap_or(m.heard));
         m.bury_at = reply
             .integer(4)
             .map(|ms| now + Duration::from_millis(ms.max(0) as u64 + 5));

@@ -204,6 +204,13 @@ impl World {
         self.settle();
     }
 
+    /// The instance's subscription is gone, and it does not notice.
+    pub fn hear_nothing(&mut self, n: usize) {
+        if let Some(client) = self.nodes[n].subscriber.take() {
+            self.broker.disconnect(client);
+        }
+    }
+
     /// There it hears a request to execute something.
     pub fn hear_elsewhere(&mut self, n: usize, ep: &str, ticket: &str) {
         let request =

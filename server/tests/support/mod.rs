@@ -66,7 +66,7 @@ pub struct World {
     sent: Vec<Sent>,
     next_mid: u16,
     seed: u64,
-    clock_jump_us: u64,
+    clock_jump_us: i64,
     twice: bool,
     failing: Option<Script>,
     pub injected: Vec<Injected>,
@@ -245,7 +245,12 @@ impl World {
 
     /// The broker's clock is set forward.
     pub fn broker_clock_jumps(&mut self, ms: u64) {
-        self.clock_jump_us += ms * 1000;
+        self.clock_jump_us += i64::try_from(ms * 1000).unwrap();
+    }
+
+    /// The broker's clock is set back.
+    pub fn broker_clock_falls(&mut self, ms: u64) {
+        self.clock_jump_us -= i64::try_from(ms * 1000).unwrap();
     }
 
     fn disconnect(&mut self, n: usize) {
@@ -280,7 +285,7 @@ impl World {
     // The broker.
 
     fn broker_time(&self) -> u64 {
-        UNIX_BASE_US + self.clock_jump_us + self.now.as_micros()
+        (UNIX_BASE_US + self.now.as_micros()).saturating_add_signed(self.clock_jump_us)
     }
 
     fn command(&mut self, client: ClientId, words: &[&[u8]]) -> BrokerReply {

@@ -39,7 +39,8 @@ struct Presence {
 #[derive(Copy, Clone, Debug)]
 struct Harm {
     at: u64,
-    /// How long that may take: F, and what the broker's clock was set back, as leases last longer then.
+    /// How long that may take: F, and up to a lease more if the broker's clock was set back: until the next renewal leases
+    /// seem to last for longer.
     bound_us: u64,
 }
 
@@ -185,14 +186,14 @@ impl Timeline {
         });
     }
 
-    /// Leases are over early if the broker's clock, or a member's, goes on by much of one, and late if the broker's is
-    /// set back.
+    /// Leases are over early if the broker's clock, or a member's, goes on by much of one, and a little late if the
+    /// broker's is set back.
     fn clock_touched(&mut self, at: u64, of: &str, ahead_us: i64, rate_ppm: i64) {
         let clock = self.clocks.entry(of.to_string()).or_default();
         let jump = clock.touch(at, ahead_us, rate_ppm);
         let gained = clock.gained(at.saturating_sub(self.lease_us), at);
         if jump < 0 {
-            self.harm(at, jump.unsigned_abs());
+            self.harm(at, jump.unsigned_abs().min(self.lease_us));
         }
         if jump <= 0 || gained.unsigned_abs() < self.lease_us / 2 {
             return;

@@ -20,6 +20,7 @@ if generation == 0 or generation < known then
   generation = math.max(NOW, known + 1)
   call('HSET', KEYS[1], 'gen', string.format('%.0f', generation), 'partitions', partitions, 'dialect', dialect)
 end
+follow_clock(c[4])
 call('SADD', BASE .. 's', ID)
 local incarnation = math.max(f[1] or 0, ARGV[2]) + 1
 local tag = string.format('%04x', call('HINCRBY', KEYS[1], 'tags', 1) % 65536)

@@ -27,7 +27,7 @@ local function go_through(first, held)
       else
         dispatch_again(name, t)
       end
-    elseif NOW - t.told >= 1000 then
+    elseif math.abs(NOW - t.told) >= 1000 then
       tell_again(name, t)
     end
   end

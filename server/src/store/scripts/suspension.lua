@@ -1,3 +1,17 @@
+-- If the broker's clock was set back since a member last renewed (`renewed`), the times from which members count go back
+-- with it: who has renewed or listened for long enough has done so still. Answers by how much.
+local function follow_clock(renewed)
+  local back = tonumber(renewed or NOW) - NOW
+  if back <= 0 then return 0 end
+  for _, id in ipairs(call('SMEMBERS', BASE .. 's')) do
+    local member = BASE .. 'i:' .. id
+    local f = call('HMGET', member, 'since', 'heard')
+    if f[1] then call('HSET', member, 'since', f[1] - back) end
+    if f[2] and f[2] ~= '0' then call('HSET', member, 'heard', f[2] - back) end
+  end
+  return back
+end
+
 -- Until when no registration expires (`keep`). While no member renewed (`renewed`: when one did last) nobody may have been
 -- there to hear the devices, or the broker's clock was set forward and registrations look older than they are: devices
 -- get as long again, and a little more. Shorter jumps of the clock are reported by those who notice (`reported`, ms).
