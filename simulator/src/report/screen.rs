@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::{Percentiles, Report, Verdict};
+use crate::checker::Breach;
 
 /// Violations shown; the files have more.
 const SHOWN: usize = 5;
@@ -197,11 +198,9 @@ pub fn number(value: &serde_json::Value) -> String {
 }
 
 fn violations(report: &Report, style: Style) -> Vec<String> {
-    let broken = report
-        .tickets
-        .breaches()
-        .into_iter()
-        .filter(|(_, count)| *count > 0);
+    let of_events = (Breach::Event, report.events.violations);
+    let all = report.tickets.breaches().into_iter().chain([of_events]);
+    let broken = all.filter(|(_, count)| *count > 0);
     let counts: Vec<_> = broken
         .map(|(breach, count)| format!("{count} {}", breach.as_str()))
         .collect();
@@ -212,9 +211,12 @@ fn violations(report: &Report, style: Style) -> Vec<String> {
     lines.extend(report.counter_examples.iter().take(SHOWN).map(|violation| {
         let at = violation.at_us as f64 / 1e6;
         let breach = violation.breach.as_str();
+        // One about a registration names no ticket.
+        let about = format!("{} {}", violation.ep, violation.ticket);
         format!(
-            "    {at:9.3} s  {breach}  {} {}: {}",
-            violation.ep, violation.ticket, violation.explanation
+            "    {at:9.3} s  {breach}  {}: {}",
+            about.trim_end(),
+            violation.explanation
         )
     }));
     if report.counter_examples.len() > SHOWN {

@@ -225,6 +225,27 @@ fn the_screen_is_one_screen_and_names_the_verdict_first() {
 }
 
 #[test]
+fn the_screen_counts_broken_events_too_and_says_whose_they_are() {
+    let mut report = Story::default()
+        .read(1000, "d1", 9, "A#1")
+        .report(&RunFacts::default());
+    report.events.violations = 2;
+    report.tickets.late = 1;
+    report.counter_examples = vec![Violation {
+        breach: Breach::Event,
+        at_us: 7_931_000,
+        ep: "d1".to_owned(),
+        ticket: String::new(),
+        explanation: "rev 1 after rev 1: expected 2".to_owned(),
+        story: Vec::new(),
+    }];
+    let plain = screen(&report, std::path::Path::new("reports/x"), Style::Plain);
+    let broken =
+        "\n  broken     1 late, 2 event\n        7.931 s  event  d1: rev 1 after rev 1: expected 2\n";
+    assert!(plain.contains(broken), "{plain}");
+}
+
+#[test]
 fn the_histogram_file_has_the_form_that_plotters_read() {
     let mut histogram = latency::histogram();
     (1..=1000).for_each(|millis| latency::note(&mut histogram, millis * 1000));
