@@ -13,6 +13,22 @@ use crate::history::{Entry, Event};
 #[derive(Default)]
 pub struct TwoVoices {
     newest: FxHashMap<String, u64>,
+    /// In which era the process of each instance began.
+    began: FxHashMap<String, u32>,
+}
+
+impl TwoVoices {
+    /// A process that followed one of an earlier era: that one counted on where the broker had forgotten the count, perhaps
+    /// until its end, and nobody could tell the new one.
+    fn process_began(&mut self, id: &str, era: u32) {
+        if self
+            .began
+            .insert(id.to_owned(), era)
+            .is_some_and(|before| before < era)
+        {
+            self.newest.remove(id);
+        }
+    }
 }
 
 impl Invariant for TwoVoices {
@@ -20,6 +36,9 @@ impl Invariant for TwoVoices {
         if matches!(entry.event, Event::Era { .. }) {
             // A broker that forgot the members counts their incarnations anew.
             self.newest.clear();
+        }
+        if let Event::InstanceStarted { id, .. } = &entry.event {
+            self.process_began(id, book.timeline.era());
         }
         let Some(message) = message else { return };
         let Some(by) = &message.by else { return };

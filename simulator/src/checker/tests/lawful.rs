@@ -103,6 +103,27 @@ fn a_refusal_that_was_heard_late_may_have_been_forgotten_when_the_request_came_a
     assert_eq!(prompt(r#""ack":true"#).count(Breach::TerminalBeforeAck), 1);
 }
 
+/// A#2 speaks, its process is followed by another, and that is A#1.
+fn counted_anew(emptied: bool) -> Judgement {
+    let start = |story: Story, at_ms| {
+        let id = "A".to_owned();
+        story.with(at_ms, Event::InstanceStarted { id, pid: 1 })
+    };
+    let mut story = start(Story::begin(), 50);
+    if emptied {
+        story = story.era(1000, "emptied");
+    }
+    let story = story.read(2000, "t1").refused(2001, "t1", "OVERLOADED", "A#2");
+    let story = start(story, 3000).read(4000, "t2");
+    story.refused(4001, "t2", "OVERLOADED", "A#1").judged()
+}
+
+#[test]
+fn a_process_that_follows_one_of_an_earlier_era_may_be_counted_anew_and_no_other() {
+    assert_lawful(&counted_anew(true));
+    assert_eq!(counted_anew(false).count(Breach::TwoVoices), 1);
+}
+
 #[test]
 fn an_unknown_outcome_after_a_crash_is_lawful_whether_the_device_executed_it_or_not() {
     let story = Story::begin()
