@@ -124,14 +124,22 @@ impl Ticket {
         self.terminal.is_some()
     }
 
+    /// The error that ended it, if it was never stored.
+    fn refusal(&self) -> Option<&Terminal> {
+        let refused = |it: &&Terminal| matches!(it.outcome, Outcome::Error { .. });
+        self.terminal
+            .as_ref()
+            .filter(refused)
+            .filter(|_| self.ack.is_none())
+    }
+
     /// A request that was refused so long ago is a new one when it is published again. True if it is open again.
     fn forget_refusal(&mut self, timeline: &Timeline, at_us: u64) -> bool {
-        let refused = |it: &&Terminal| matches!(it.outcome, Outcome::Error { .. });
-        let Some(refusal) = self.terminal.as_ref().filter(refused) else {
+        let Some(refusal) = self.refusal() else {
             return false;
         };
         let refused_at = refusal.mark.at_us;
-        if self.ack.is_some() || timeline.broker_time_between(refused_at, at_us) < REFUSAL_US {
+        if timeline.broker_time_between(refused_at, at_us) < REFUSAL_US {
             return false;
         }
         let since = self.last_published_us.filter(|at| *at > refused_at);
@@ -142,9 +150,7 @@ impl Ticket {
     /// As [`Ticket::forget_refusal`] where the refusal was heard late, or the repeat arrived late: when the cluster speaks of
     /// the request as of a new one. True if it is open again.
     fn forget_late_refusal(&mut self, timeline: &Timeline, at_us: u64) -> bool {
-        let refused = |it: &&Terminal| matches!(it.outcome, Outcome::Error { .. });
-        let refusal = self.terminal.as_ref().filter(refused);
-        let (Some(refusal), Some(last), None) = (refusal, self.last_published_us, self.ack) else {
+        let (Some(refusal), Some(last)) = (self.refusal(), self.last_published_us) else {
             return false;
         };
         let since = refusal.said_since_us.max(self.first_published_us.unwrap_or(0));

@@ -10,7 +10,6 @@ local c = call('HMGET', KEYS[1], 'view', 'gen', 'renewed', 'keep')
 if tonumber(known) > tonumber(c[1] or 0) then return {'UNKNOWN', NOW} end
 local member = BASE .. 'i:' .. ID
 local back = follow_clock(c[3])
-me.since = me.since - back
 if me.heard > 0 then me.heard = me.heard - back end
 call('PUBLISH', PREFIX .. 'lwm2m:i:' .. ID .. '#' .. ARGV[2], 'H\n' .. NOW .. '\n' .. ARGV[9])
 

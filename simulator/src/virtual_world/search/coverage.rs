@@ -37,29 +37,14 @@ const CAP: &str =
     "it takes more outcomes than --retained-outcomes, and fewer of these are less than the contract promises";
 
 /// What no seed can reach, and why: safeguards behind safeguards, and what the cluster can be asked, but not in a scenario.
+#[rustfmt::skip]
 const OUT_OF_REACH: &[(&str, &str, &str)] = &[
     ("join", "DIALECT", ALIKE),
     ("join", "PARTITIONS", ALIKE),
-    (
-        "join",
-        "FULL",
-        "a scenario has fewer instances than the 256 ids of a cluster",
-    ),
-    (
-        "finish",
-        "stop itself",
-        "who ends its own exchange knows that it is over",
-    ),
-    (
-        "register",
-        "dispatch to another",
-        "who takes a Register is the owner from then on",
-    ),
-    (
-        "update",
-        "dispatch to another",
-        "who takes an Update is the owner from then on",
-    ),
+    ("join", "FULL", "a scenario has fewer instances than the 256 ids of a cluster"),
+    ("finish", "stop itself", "who ends its own exchange knows that it is over"),
+    ("register", "dispatch to another", "who takes a Register is the owner from then on"),
+    ("update", "dispatch to another", "who takes an Update is the owner from then on"),
     ("update", "dispatch to itself", QUEUE_MODE),
     ("tickets", "queued -> dispatched (update)", QUEUE_MODE),
     ("tickets", "queued -> sent (update)", QUEUE_MODE),
@@ -68,16 +53,8 @@ const OUT_OF_REACH: &[(&str, &str, &str)] = &[
     ("tickets", "queued -> sent (accept)", NEXT),
     ("tickets", "ended -> forgotten (sweep: over the cap)", CAP),
     ("tickets", "refused -> forgotten (sweep: over the cap)", CAP),
-    (
-        "members",
-        "ready -> dead (leave)",
-        "a member that leaves says before that it is not ready any more",
-    ),
-    (
-        "instances",
-        "member -> outside (a renewal: another generation)",
-        "a broker that lost its memory does not know the member either, and says that first",
-    ),
+    ("members", "ready -> dead (leave)", "a member that leaves says before that it is not ready any more"),
+    ("instances", "member -> outside (a renewal: another generation)", "a broker that lost its memory does not know the member either, and says that first"),
 ];
 
 /// Why no seed reaches it, if none can.
