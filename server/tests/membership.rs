@@ -259,3 +259,32 @@ fn what_was_decided_on_before_the_lease_ended_does_not_leave_after_it() {
     world.advance(1500);
     assert!(world.instance(A).member().is_none() && world.instance(A).may_send(world.now));
 }
+
+/// When the holder of the only open ticket was last told to send it, by the broker's clock (ms).
+fn told_at(world: &mut World) -> u64 {
+    let dump = world.dump();
+    let ticket = dump.iter().find(|line| line.contains("}t:")).unwrap();
+    let (_, rest) = ticket.split_once("\"rd\"").unwrap();
+    let digits: String = rest
+        .chars()
+        .skip_while(|c| !c.is_ascii_digit())
+        .take_while(char::is_ascii_digit)
+        .collect();
+    digits.parse().unwrap()
+}
+
+#[test]
+fn a_holder_is_told_again_though_the_brokers_clock_was_set_back() {
+    let mut world = World::new(1);
+    world.register(A, "dev", device(1));
+    world.read("dev", "t1");
+    world.one_request();
+    let first = told_at(&mut world);
+    world.broker_clock_falls(40_000);
+    world.advance(2500);
+    let again = told_at(&mut world);
+    assert!(
+        (first - 40_000..first - 37_000).contains(&again),
+        "{first} and {again}"
+    );
+}
