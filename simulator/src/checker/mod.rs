@@ -199,6 +199,15 @@ pub struct Violation {
     pub story: Vec<Entry>,
 }
 
+/// In front of an explanation, whose it is: `dev-1 t1: `, `dev-1: ` for a registration, nothing for what is about no endpoint.
+pub fn whose(ep: &str, ticket: &str) -> String {
+    let mut text = [ep, ticket].join(" ").trim().to_owned();
+    if !text.is_empty() {
+        text.push_str(": ");
+    }
+    text
+}
+
 /// What a history amounts to.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Judgement {

@@ -2,6 +2,7 @@
 
 use super::screen::{millis, number};
 use super::{Percentiles, Report, Verdict};
+use crate::checker::whose;
 
 /// Counter-examples told in full; the others are in report.json.
 const TOLD: usize = 5;
@@ -199,10 +200,9 @@ fn counter_examples(report: &Report) -> String {
     let mut text = String::new();
     for violation in report.counter_examples.iter().take(TOLD) {
         text.push_str(&format!(
-            "\n## Counter-example: {}\n\n`{}` `{}`: {}\n\n```json\n",
+            "\n## Counter-example: {}\n\n{}{}\n\n```json\n",
             violation.breach.as_str(),
-            violation.ep,
-            violation.ticket,
+            whose(&violation.ep, &violation.ticket),
             violation.explanation
         ));
         for entry in &violation.story {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Percentiles, Report, Verdict};
-use crate::checker::Breach;
+use crate::checker::{Breach, whose};
 
 /// Violations shown; the files have more.
 const SHOWN: usize = 5;
@@ -211,13 +211,8 @@ fn violations(report: &Report, style: Style) -> Vec<String> {
     lines.extend(report.counter_examples.iter().take(SHOWN).map(|violation| {
         let at = violation.at_us as f64 / 1e6;
         let breach = violation.breach.as_str();
-        // One about a registration names no ticket.
-        let about = format!("{} {}", violation.ep, violation.ticket);
-        format!(
-            "    {at:9.3} s  {breach}  {}: {}",
-            about.trim_end(),
-            violation.explanation
-        )
+        let whose = whose(&violation.ep, &violation.ticket);
+        format!("    {at:9.3} s  {breach}  {whose}{}", violation.explanation)
     }));
     if report.counter_examples.len() > SHOWN {
         lines.push(format!(

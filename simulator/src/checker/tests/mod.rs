@@ -282,3 +282,9 @@ fn assert_lawful(judgement: &Judgement) {
         judgement.violations
     );
 }
+
+#[test]
+fn an_explanation_says_whose_it_is_as_far_as_that_is_known() {
+    let said = [("d1", "t1"), ("d1", ""), ("", "t1"), ("", "")].map(|(ep, ticket)| whose(ep, ticket));
+    assert_eq!(said, ["d1 t1: ", "d1: ", "t1: ", ""]);
+}

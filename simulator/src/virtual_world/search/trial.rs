@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::coverage::Coverage;
+use crate::checker::whose;
 use crate::progress::Progress;
 use crate::report::{RunFacts, judge_entries};
 use crate::run::EnvironmentError;
@@ -34,11 +35,8 @@ pub struct Wrong {
 impl std::fmt::Display for Wrong {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (seconds, kind) = (self.at.as_secs_f64(), &self.kind);
-        write!(
-            f,
-            "{seconds:.3} s  {kind}  {} {}: {}",
-            self.ep, self.ticket, self.explanation
-        )
+        let whose = whose(&self.ep, &self.ticket);
+        write!(f, "{seconds:.3} s  {kind}  {whose}{}", self.explanation)
     }
 }
 
