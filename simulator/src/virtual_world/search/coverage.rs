@@ -190,6 +190,18 @@ impl Coverage {
         never.collect()
     }
 
+    /// What was reached though [`OUT_OF_REACH`] says that it cannot be: one of the two is wrong, the table or the cluster.
+    fn surprises(&self) -> Vec<String> {
+        let lines = self.lines().into_iter().flat_map(|(heading, lines)| {
+            let reached = lines
+                .into_iter()
+                .filter(|(name, count)| *count > 0 && out_of_reach(&heading, name).is_some());
+            let named: Vec<String> = reached.map(|(name, _)| format!("{heading}: {name}")).collect();
+            named
+        });
+        lines.collect()
+    }
+
     /// A line for each script.
     pub fn table(&self) -> String {
         let mut text = String::from("reached\n");
@@ -202,11 +214,15 @@ impl Coverage {
         for (heading, names) in self.missing().into_iter().filter(|(_, names)| !names.is_empty()) {
             let _ = writeln!(text, "  {heading:<22} {}", names.join(" · "));
         }
-        let count = OUT_OF_REACH.len();
+        let surprises = self.surprises();
+        let count = OUT_OF_REACH.len() - surprises.len();
         let _ = writeln!(
             text,
             "out of the reach of any seed: {count} more (why: the coverage file)"
         );
+        if !surprises.is_empty() {
+            let _ = writeln!(text, "reached, though no seed should: {}", surprises.join(" · "));
+        }
         text
     }
 
@@ -261,6 +277,16 @@ mod tests {
         let all: usize = lines.iter().map(|(_, lines)| lines.len()).sum();
         assert_eq!(never.len() + OUT_OF_REACH.len(), all);
         assert_eq!(coverage.to_json()["out_of_reach"]["join: DIALECT"], ALIKE);
+        assert!(!coverage.table().contains("no seed should"));
+    }
+
+    #[test]
+    fn what_is_reached_though_it_should_be_out_of_reach_is_said() {
+        let mut coverage = Coverage::default();
+        coverage.statuses.insert((Script::Join.index(), "FULL"), 1);
+        let table = coverage.table();
+        let said = "any seed: 15 more (why: the coverage file)\nreached, though no seed should: join: FULL\n";
+        assert!(table.ends_with(said), "{table}");
     }
 
     #[test]
