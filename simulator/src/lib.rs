@@ -4,6 +4,7 @@ pub mod backend;
 pub mod balancer;
 pub mod checker;
 pub mod cli;
+pub mod experiment;
 pub mod fleet;
 pub mod history;
 pub mod load;

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::run::read_scenario;
 use super::{End, Failure, SearchArguments, interrupt, say};
-use crate::scenario::Scenario;
-use crate::virtual_world::{self, Draft, Finding, SearchOptions, ShrinkOptions, Tried, Wrong};
+use crate::scenario::{Draft, Scenario};
+use crate::virtual_world::{self, Finding, SearchOptions, ShrinkOptions, Tried, Wrong};
 
 /// Lines of a diagram on the terminal.
 const SCREEN: usize = 40;

@@ -127,6 +127,17 @@ impl RedisChoice {
     }
 }
 
+/// As in the scenario file.
+impl std::fmt::Display for RedisChoice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            RedisChoice::Auto => "auto",
+            RedisChoice::Embedded => "embedded",
+            RedisChoice::Url(url) => url,
+        })
+    }
+}
+
 /// A duration above zero.
 pub(super) fn positive(section: &Section<'_>, key: &str, default: Duration) -> Duration {
     let duration = section.duration(key, default);

@@ -8,6 +8,7 @@ mod action;
 mod check;
 mod decode;
 mod document;
+mod draft;
 mod error;
 mod expectation;
 mod fault;
@@ -21,6 +22,7 @@ mod tests;
 use std::time::Duration;
 
 pub use action::{DeviceChoice, DeviceFault, DeviceMood, FaultAction};
+pub use draft::{Draft, millis};
 pub use error::{Problem, ScenarioError};
 pub use expectation::{Expectation, Limit, Outcome as ExpectationOutcome, value_at as expectation_value};
 pub use fault::{Client, ClockOwner, Connections, Keeps};

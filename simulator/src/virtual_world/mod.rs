@@ -24,7 +24,7 @@ mod watch;
 mod world;
 
 pub use search::{
-    Coverage, Draft, Finding, SearchOptions, ShrinkOptions, Shrunk, Tried, Wrong, draw_diagram, search,
+    Coverage, Finding, SearchOptions, ShrinkOptions, Shrunk, Tried, Wrong, draw_diagram, search,
     search_until, shrink, shrink_until,
 };
 

@@ -9,9 +9,8 @@ use rand::rngs::ChaCha8Rng;
 use rand::seq::IndexedRandom;
 use toml::{Table, Value};
 
-use super::draft::{Draft, millis};
 use super::flavour::Flavour;
-use crate::scenario::{Scenario, instance_id};
+use crate::scenario::{Draft, Scenario, instance_id, millis};
 
 /// Most faults, without those that give back what they took.
 const FAULTS: u32 = 6;

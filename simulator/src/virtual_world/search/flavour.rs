@@ -9,9 +9,8 @@ use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 use toml::Value;
 
-use super::draft::Draft;
 use super::faults::{pick, table};
-use crate::scenario::Scenario;
+use crate::scenario::{Draft, Scenario};
 
 /// As long as a device may remember a message (RFC 7252, 4.8.2).
 const EXCHANGE_LIFETIME: Duration = Duration::from_secs(247);

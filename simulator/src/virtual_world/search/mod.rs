@@ -9,7 +9,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 mod coverage;
-mod draft;
 mod faults;
 mod flavour;
 mod schedule;
@@ -17,7 +16,7 @@ mod shrink;
 mod trial;
 
 pub use coverage::Coverage;
-pub use draft::Draft;
+
 pub use shrink::{ShrinkOptions, Shrunk, shrink, shrink_until};
 pub use trial::{Wrong, draw as draw_diagram};
 
@@ -25,7 +24,7 @@ use schedule::draw;
 use trial::Trial;
 
 use crate::run::EnvironmentError;
-use crate::scenario::Scenario;
+use crate::scenario::{Draft, Scenario};
 
 /// Between two lines of progress.
 const PACE: Duration = Duration::from_secs(2);

@@ -8,10 +8,9 @@ use std::time::Duration;
 use rand::RngExt;
 use toml::{Table, Value};
 
-use super::draft::{Draft, millis};
 use super::faults::{Drawing, pick, table};
 use super::flavour::Flavour;
-use crate::scenario::Scenario;
+use crate::scenario::{Draft, Scenario, millis};
 use crate::seed::{Purpose, generator};
 
 /// Devices: the largest of a small and of a larger fleet. Few, so that many things happen to each.

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use toml::{Table, Value};
 
-use super::draft::{Draft, millis};
 use super::trial::{self, Wrong};
+use crate::scenario::{Draft, millis};
 
 /// How much is tried.
 #[derive(Clone, Copy, Debug)]

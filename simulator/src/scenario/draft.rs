@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use toml::{Table, Value};
 
-use crate::scenario::{Scenario, parse_duration};
+use super::{Scenario, parse_duration};
 
 /// The order in which a person wants to read them; further keys follow.
 const ORDER: [&str; 25] = [
