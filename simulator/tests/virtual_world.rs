@@ -7,6 +7,7 @@ mod support;
 
 use std::path::Path;
 
+use simulator::checker::Breach;
 use simulator::report::{Report, Verdict};
 use simulator::scenario::Scenario;
 use support::scenario;
@@ -61,7 +62,7 @@ fn a_seed_decides_every_byte_of_the_history() {
 #[test]
 fn the_busiest_instance_is_killed_and_its_devices_are_served_by_the_others() {
     let report = passes("failover", &FAULTS);
-    assert_eq!(report.tickets.lost, 0);
+    assert_eq!(report.tickets.broken[&Breach::Lost], 0);
 }
 
 #[test]

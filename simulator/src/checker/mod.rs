@@ -6,6 +6,7 @@
 //! back end was disconnected, every instance that heard a request died), nothing is counted.
 
 mod book;
+mod breach;
 mod clocks;
 mod device;
 mod invariant;
@@ -17,6 +18,7 @@ mod timeline;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -25,6 +27,7 @@ use crate::history::Entry;
 use crate::scenario::{DeviceMood, Fault, FaultAction, Network, Scenario};
 
 pub use book::{Mark, Outcome, Terminal, Ticket};
+pub use breach::Breach;
 pub use message::{Body, ErrorBody, Message, Response, Speaker};
 pub use story::tell_stories;
 
@@ -36,80 +39,6 @@ const EXAMPLES_PER_BREACH: usize = 5;
 
 /// A device that is away for no longer is asked again before a request times out.
 const SHORT_ABSENCE: Duration = Duration::from_secs(5);
-
-/// The ways in which the contract can be broken, named as in report.json.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Breach {
-    /// Never answered, though an instance that received it stayed.
-    Lost,
-    /// Stored, and never ended.
-    NoTerminal,
-    /// A response without an ack before it.
-    NoAck,
-    /// A second ack that is no copy brought by a repeat.
-    DoubleAck,
-    /// A second outcome.
-    DoubleTerminal,
-    /// The ack came after the outcome.
-    TerminalBeforeAck,
-    /// A superseded incarnation spoke, or two members acked the same ticket.
-    TwoVoices,
-    /// A message about a ticket that nobody sent, or an execution of a request that nobody made.
-    Orphan,
-    /// The device executed a request again that may reach it once, or in another exchange.
-    DoubleExecution,
-    /// The device executed requests in another order than that of their acks.
-    OutOfOrder,
-    /// The cluster said something that the ledger of the device contradicts: a value that the device never returned,
-    /// a success that it never performed, `"sent":false` for what it executed.
-    WrongValue,
-    /// The outcome came after the timeout and F.
-    Late,
-    /// The outcome was TIMEOUT, though nothing stood between the cluster and the device.
-    Unserved,
-    /// A registration event out of sequence, or one that contradicts what the device was told.
-    Event,
-}
-
-impl Breach {
-    /// All that are about tickets, in the order of report.json.
-    pub const TICKETS: [Breach; 13] = [
-        Breach::Lost,
-        Breach::NoTerminal,
-        Breach::NoAck,
-        Breach::DoubleAck,
-        Breach::DoubleTerminal,
-        Breach::TerminalBeforeAck,
-        Breach::TwoVoices,
-        Breach::Orphan,
-        Breach::DoubleExecution,
-        Breach::OutOfOrder,
-        Breach::WrongValue,
-        Breach::Late,
-        Breach::Unserved,
-    ];
-
-    /// As in report.json.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Breach::Lost => "lost",
-            Breach::NoTerminal => "no_terminal",
-            Breach::NoAck => "no_ack",
-            Breach::DoubleAck => "double_ack",
-            Breach::DoubleTerminal => "double_terminal",
-            Breach::TerminalBeforeAck => "terminal_before_ack",
-            Breach::TwoVoices => "two_voices",
-            Breach::Orphan => "orphan",
-            Breach::DoubleExecution => "double_execution",
-            Breach::OutOfOrder => "out_of_order",
-            Breach::WrongValue => "wrong_value",
-            Breach::Late => "late",
-            Breach::Unserved => "unserved",
-            Breach::Event => "event",
-        }
-    }
-}
 
 /// The times that the contract refers to.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -212,7 +141,7 @@ pub fn whose(ep: &str, ticket: &str) -> String {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Judgement {
     /// How often each rule was broken.
-    pub counts: std::collections::BTreeMap<Breach, u64>,
+    pub counts: BTreeMap<Breach, u64>,
     /// The first counter-examples of each.
     pub violations: Vec<Violation>,
     /// Tickets that were open when the broker forgot, and never ended.
@@ -231,9 +160,11 @@ impl Judgement {
         self.counts.get(&breach).copied().unwrap_or(0)
     }
 
-    /// All broken rules about tickets.
-    pub fn ticket_violations(&self) -> u64 {
-        Breach::TICKETS.iter().map(|breach| self.count(*breach)).sum()
+    /// How often each rule about tickets was broken; those that were not are there with 0.
+    pub fn tickets(&self) -> BTreeMap<Breach, u64> {
+        Breach::tickets()
+            .map(|breach| (breach, self.count(breach)))
+            .collect()
     }
 }
 

@@ -85,7 +85,7 @@ fn tickets(report: &Report) -> String {
     rows.extend(codes.map(|(code, count)| vec![format!("… `{code}`"), count.to_string()]));
     rows.push(vec!["repeats".into(), tickets.repeats.to_string()]);
     rows.push(vec!["**violations**".into(), tickets.violations.to_string()]);
-    let broken = tickets.breaches().into_iter().filter(|(_, count)| *count > 0);
+    let broken = tickets.broken.iter().filter(|(_, count)| **count > 0);
     rows.extend(broken.map(|(breach, count)| vec![format!("… `{}`", breach.as_str()), count.to_string()]));
     rows.push(vec![
         "registration events out of sequence".into(),

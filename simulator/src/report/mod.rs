@@ -136,34 +136,11 @@ pub struct Tickets {
     pub errors_by_code: BTreeMap<String, u64>,
     /// Values of observations.
     pub notifications: u64,
-    /// Broken rules: the sum of the members down to `late`.
+    /// Broken rules: the sum of the members that follow.
     pub violations: u64,
-    /// See [`Breach::Lost`].
-    pub lost: u64,
-    /// See [`Breach::NoTerminal`].
-    pub no_terminal: u64,
-    /// See [`Breach::NoAck`].
-    pub no_ack: u64,
-    /// See [`Breach::DoubleAck`].
-    pub double_ack: u64,
-    /// See [`Breach::DoubleTerminal`].
-    pub double_terminal: u64,
-    /// See [`Breach::TerminalBeforeAck`].
-    pub terminal_before_ack: u64,
-    /// See [`Breach::TwoVoices`].
-    pub two_voices: u64,
-    /// See [`Breach::Orphan`].
-    pub orphan: u64,
-    /// See [`Breach::DoubleExecution`].
-    pub double_execution: u64,
-    /// See [`Breach::OutOfOrder`].
-    pub out_of_order: u64,
-    /// See [`Breach::WrongValue`].
-    pub wrong_value: u64,
-    /// See [`Breach::Late`].
-    pub late: u64,
-    /// See [`Breach::Unserved`].
-    pub unserved: u64,
+    /// How often each rule was broken, a member each; see [`Breach`].
+    #[serde(flatten)]
+    pub broken: BTreeMap<Breach, u64>,
     /// Publications of tickets after their first.
     pub repeats: u64,
     /// Copies of acks and outcomes that repeats brought.
@@ -333,27 +310,6 @@ pub struct SimulatorReport {
     pub rss_peak_kib: Option<u64>,
     /// Memory per virtual device.
     pub bytes_per_device: Option<f64>,
-}
-
-impl Tickets {
-    /// How often each rule was broken, in the order of the members.
-    pub fn breaches(&self) -> [(Breach, u64); 13] {
-        [
-            (Breach::Lost, self.lost),
-            (Breach::NoTerminal, self.no_terminal),
-            (Breach::NoAck, self.no_ack),
-            (Breach::DoubleAck, self.double_ack),
-            (Breach::DoubleTerminal, self.double_terminal),
-            (Breach::TerminalBeforeAck, self.terminal_before_ack),
-            (Breach::TwoVoices, self.two_voices),
-            (Breach::Orphan, self.orphan),
-            (Breach::DoubleExecution, self.double_execution),
-            (Breach::OutOfOrder, self.out_of_order),
-            (Breach::WrongValue, self.wrong_value),
-            (Breach::Late, self.late),
-            (Breach::Unserved, self.unserved),
-        ]
-    }
 }
 
 impl Report {

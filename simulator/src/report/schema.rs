@@ -24,6 +24,10 @@ fn full() -> Report {
             pass: true,
         }],
         eras: vec![Era::default()],
+        tickets: Tickets {
+            broken: Breach::tickets().map(|breach| (breach, 0)).collect(),
+            ..Tickets::default()
+        },
         defects: Defects {
             count: 1,
             messages: vec![String::new()],

@@ -199,8 +199,12 @@ pub fn number(value: &serde_json::Value) -> String {
 
 fn violations(report: &Report, style: Style) -> Vec<String> {
     let of_events = (Breach::Event, report.events.violations);
-    let all = report.tickets.breaches().into_iter().chain([of_events]);
-    let broken = all.filter(|(_, count)| *count > 0);
+    let of_tickets = report
+        .tickets
+        .broken
+        .iter()
+        .map(|(breach, count)| (*breach, *count));
+    let broken = of_tickets.chain([of_events]).filter(|(_, count)| *count > 0);
     let counts: Vec<_> = broken
         .map(|(breach, count)| format!("{count} {}", breach.as_str()))
         .collect();

@@ -159,24 +159,12 @@ impl Tally {
     }
 
     pub fn tickets(&self, tickets: &[Ticket], judgement: &Judgement) -> Tickets {
-        let broken = |breach| judgement.count(breach);
+        let broken = judgement.tickets();
         let mut counts = Tickets {
             sent: tickets.len() as u64,
             notifications: self.notifications,
-            violations: judgement.ticket_violations(),
-            lost: broken(Breach::Lost),
-            no_terminal: broken(Breach::NoTerminal),
-            no_ack: broken(Breach::NoAck),
-            double_ack: broken(Breach::DoubleAck),
-            double_terminal: broken(Breach::DoubleTerminal),
-            terminal_before_ack: broken(Breach::TerminalBeforeAck),
-            two_voices: broken(Breach::TwoVoices),
-            orphan: broken(Breach::Orphan),
-            double_execution: broken(Breach::DoubleExecution),
-            out_of_order: broken(Breach::OutOfOrder),
-            wrong_value: broken(Breach::WrongValue),
-            late: broken(Breach::Late),
-            unserved: broken(Breach::Unserved),
+            violations: broken.values().sum(),
+            broken,
             repeat_copies: judgement.repeat_copies,
             lost_with_broker: judgement.lost_with_broker,
             open: judgement.open,

@@ -230,7 +230,7 @@ fn the_screen_counts_broken_events_too_and_says_whose_they_are() {
         .read(1000, "d1", 9, "A#1")
         .report(&RunFacts::default());
     report.events.violations = 2;
-    report.tickets.late = 1;
+    report.tickets.broken.insert(Breach::Late, 1);
     report.counter_examples = vec![Violation {
         breach: Breach::Event,
         at_us: 7_931_000,
@@ -276,4 +276,17 @@ fn the_schema_describes_a_report() {
         assert!(schema["properties"].get(member).is_some(), "{member}");
     }
     assert!(schema::known_paths().contains(&"cost.simulator.bytes_per_device".to_string()));
+}
+
+#[test]
+fn a_rule_that_nobody_broke_is_in_the_json_with_0_and_is_read_back() {
+    let report = Story::default()
+        .read(1000, "d1", 9, "A#1")
+        .report(&RunFacts::default());
+    let json = report.to_json();
+    for breach in Breach::tickets() {
+        assert_eq!(json["tickets"][breach.as_str()], 0, "{breach:?}");
+    }
+    assert!(json["tickets"].get("event").is_none());
+    assert_eq!(serde_json::from_value::<Report>(json).unwrap(), report);
 }
