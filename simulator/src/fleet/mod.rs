@@ -239,6 +239,10 @@ impl Fleet {
     fn handle_request(&mut self, now: Time, id: RequestId<u32>, message: &Message) {
         let device = id.peer;
         if self.happens(self.config.reject) {
+            self.events.push_back(Event::DeviceRejected {
+                ep: self.config.endpoint.name(device),
+                message_id: message.message_id,
+            });
             self.endpoint.reject(id);
             return;
         }
@@ -263,6 +267,7 @@ impl Fleet {
             argument: done.argument,
             code: done.response.code.to_string(),
             value: done.value,
+            values: done.values,
             nonsense,
             from: self.hearing.map(instance_id),
         });

@@ -69,6 +69,9 @@ impl Fleet {
         if (device as usize) < self.devices.len() {
             let known = self.asleep.entry(device).or_insert(until);
             *known = until.max(*known);
+            let until_us = known.as_micros();
+            let ep = self.config.endpoint.name(device);
+            self.events.push_back(Event::DeviceAsleep { ep, until_us });
             // Too early if it was this one's old time: then nobody wakes, and the next time is looked up.
             self.next_waking = Some(self.next_waking.map_or(until, |at| at.min(until)));
         }

@@ -2,6 +2,8 @@
 //!
 //! In: a request and a view of the device's objects. Out: the response, and the entry for the device's ledger.
 
+use std::collections::BTreeMap;
+
 use lwm2m::coap::{Code, Message, Options, Response, option};
 use lwm2m::format::{self, ContentFormat};
 use lwm2m::link::{self, Attribute, AttributeValue, Link};
@@ -22,6 +24,8 @@ pub(super) struct Done {
     pub(super) argument: Option<String>,
     /// What a read of one value returned, as text.
     pub(super) value: Option<String>,
+    /// What a read of several returned, by their path below that of the request.
+    pub(super) values: Option<BTreeMap<String, String>>,
     pub(super) response: Response,
     /// The server asked for an Update, or changed what one has to tell.
     pub(super) update_registration: bool,
@@ -48,7 +52,7 @@ impl Done {
         self.response.options = Options::new();
         self.response.options.push_uint(option::CONTENT_FORMAT, format);
         self.response.payload = payload.to_vec();
-        self.value = None;
+        (self.value, self.values) = (None, None);
     }
 }
 
@@ -57,6 +61,7 @@ impl Done {
 struct Success {
     argument: Option<String>,
     value: Option<String>,
+    values: Option<BTreeMap<String, String>>,
     update_registration: bool,
     content: Option<(ContentFormat, Vec<u8>)>,
 }
@@ -96,6 +101,7 @@ pub(super) fn execute(mut view: View<'_>, message: &Message) -> Done {
     let Success {
         argument,
         value,
+        values,
         update_registration,
         content,
     } = success;
@@ -111,6 +117,7 @@ pub(super) fn execute(mut view: View<'_>, message: &Message) -> Done {
         path,
         argument,
         value,
+        values,
         response,
         update_registration,
     }
@@ -155,12 +162,13 @@ fn read(view: &View<'_>, path: &Path, message: &Message) -> Result<Success, Code
         Some(_) => return Err(Code::NOT_ACCEPTABLE),
     };
     let payload = format::encode(format, path, &node).map_err(|_| Code::INTERNAL_SERVER_ERROR)?;
-    let value = match &node {
-        Node::Resource(Resource::Single { value, .. }) => Some(as_text(value)),
-        _ => None,
+    let (value, values) = match &node {
+        Node::Resource(Resource::Single { value, .. }) => (Some(as_text(value)), None),
+        several => (None, Some(texts_of(several))),
     };
     Ok(Success {
         value,
+        values,
         content: Some((format, payload)),
         ..Success::default()
     })
@@ -298,6 +306,33 @@ fn execute_resource(path: &Path, message: &Message) -> Result<Success, Code> {
 fn argument_of_refused(kind: &str, message: &Message) -> Option<String> {
     let telling = matches!(kind, "write" | "execute") && !message.payload.is_empty();
     telling.then(|| String::from_utf8_lossy(&message.payload).into_owned())
+}
+
+/// All values in a node, by their path below it.
+fn texts_of(node: &Node) -> BTreeMap<String, String> {
+    let of_resource = |resource: &Resource| match resource {
+        Resource::Single { id, value } => vec![(id.to_string(), as_text(value))],
+        Resource::Multiple { id, values, .. } => values
+            .iter()
+            .map(|(index, value)| (format!("{id}/{index}"), as_text(value)))
+            .collect(),
+    };
+    match node {
+        Node::Resource(Resource::Single { .. }) => BTreeMap::new(),
+        Node::Resource(Resource::Multiple { values, .. }) => values
+            .iter()
+            .map(|(index, value)| (index.to_string(), as_text(value)))
+            .collect(),
+        Node::Instance(instance) => instance.resources.values().flat_map(of_resource).collect(),
+        Node::Object(object) => {
+            let instances = object.instances.values();
+            let below = instances.flat_map(|instance| {
+                let resources = instance.resources.values().flat_map(of_resource);
+                resources.map(|(path, text)| (format!("{}/{path}", instance.id), text))
+            });
+            below.collect()
+        }
+    }
 }
 
 /// A value as the text format writes it.

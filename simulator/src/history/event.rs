@@ -3,6 +3,8 @@
 //! Both worlds write these events, in the order in which the harness saw them. Times are microseconds since the start
 //! of the run. A history alone is enough to judge a run again (`simulator replay`).
 
+use std::collections::BTreeMap;
+
 use lwm2m::time::Time;
 use serde::{Deserialize, Serialize};
 
@@ -125,6 +127,20 @@ pub enum Event {
         /// The endpoint client name.
         ep: String,
     },
+    /// A device neither hears nor says anything for a while.
+    DeviceAsleep {
+        /// The endpoint client name.
+        ep: String,
+        /// When it wakes, microseconds since the start of the run.
+        until_us: u64,
+    },
+    /// A device rejected a request with a Reset (RFC 7252, 4.2), and executed nothing.
+    DeviceRejected {
+        /// The endpoint client name.
+        ep: String,
+        /// The CoAP message ID of the request.
+        message_id: u16,
+    },
     /// A device executed a request from the server: an entry of its ledger. A copy that the device's own
     /// de-duplication answered is not an execution.
     DeviceExecuted {
@@ -144,6 +160,9 @@ pub enum Event {
         code: String,
         /// The value as text that a read of one resource returned.
         value: Option<String>,
+        /// The values as text that a read of several returned, by their path below that of the request: `0/6/1`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        values: Option<BTreeMap<String, String>>,
         /// True if the answer was nonsense: content that nobody can read.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         nonsense: bool,

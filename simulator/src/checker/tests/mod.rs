@@ -154,6 +154,7 @@ impl Story {
                 argument: said.err().map(Into::into),
                 code: "2.05".into(),
                 value: said.ok().map(Into::into),
+                values: None,
                 nonsense: false,
                 from: None,
             },

@@ -378,6 +378,7 @@ fn the_ledger_has_one_entry_per_execution_and_none_for_a_copy() {
         argument: Some("0='ticket-1'".to_owned()),
         code: "2.04".to_owned(),
         value: None,
+        values: None,
         nonsense: false,
         from: None,
     };
@@ -430,6 +431,31 @@ fn the_ledger_tells_what_was_read_and_written() {
             entry("read", "/3/0/99", None, "4.04", None),
         ]
     );
+}
+
+#[test]
+fn the_ledger_tells_each_value_of_what_has_several() {
+    let values = |path: &str| {
+        let mut fleet = registered(config());
+        ask_of(&mut fleet, 1, Code::GET, path, Request::default());
+        match events(&mut fleet).pop() {
+            Some(Event::DeviceExecuted {
+                value: None,
+                values: Some(values),
+                ..
+            }) => values,
+            other => panic!("expected a read of several values, found {other:?}"),
+        }
+    };
+    assert_eq!(
+        values("3/0/6"),
+        [("0", "1"), ("1", "5")]
+            .map(|(id, text)| (id.to_owned(), text.to_owned()))
+            .into()
+    );
+    let instance = values("3/0");
+    assert_eq!((instance["2"].as_str(), instance["6/1"].as_str()), ("dev-0", "5"));
+    assert_eq!(values("3")["0/6/1"], "5");
 }
 
 #[test]
