@@ -288,3 +288,49 @@ fn a_holder_is_told_again_though_the_brokers_clock_was_set_back() {
         "{first} and {again}"
     );
 }
+
+#[test]
+fn the_first_lease_is_reckoned_from_the_join_not_from_its_reply() {
+    let mut world = World::new(1);
+    let b = world.prepare("B", Limits::default());
+    world.delay_replies(b);
+    world.start(b);
+    world.advance(900);
+    world.let_replies_arrive(b, 1);
+    let member = world.instance(b).member().expect("the reply of the join");
+    assert_eq!(member.to_string(), "B#1");
+    // The store's lease ends 1000 ms after the join.
+    let after = |ms| world.now + Duration::from_millis(ms);
+    assert!(world.instance(b).may_send(after(49)));
+    assert!(!world.instance(b).may_send(after(50)));
+}
+
+#[test]
+fn a_reply_that_is_long_under_way_is_no_jump_of_the_clock() {
+    let mut world = World::new(1);
+    world.delay_replies(A);
+    world.advance(600);
+    world.let_all_replies_arrive(A);
+    world.advance(2000);
+    assert_eq!(world.instance(A).statistics().clock_jumps, 0);
+    assert_eq!(world.instance(A).statistics().leases_lost, 0);
+    world.broker_clock_jumps(600);
+    world.advance(300);
+    assert_eq!(world.instance(A).statistics().clock_jumps, 1);
+}
+
+#[test]
+fn whoever_is_told_to_stop_before_it_is_a_member_waits_for_nothing_but_its_end() {
+    let mut world = World::new(1);
+    let second = world.add("A", Limits::default());
+    world.terminate(second);
+    // By then it would have asked again for its id.
+    world.pause(second);
+    world.advance(400);
+    let deadline = world.instance(second).next_deadline().unwrap();
+    let told = world.now - Duration::from_millis(400);
+    assert_eq!(deadline, told + Duration::from_millis(500));
+    world.resume(second);
+    world.advance(101);
+    assert!(world.has_left(second));
+}

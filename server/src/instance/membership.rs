@@ -96,7 +96,7 @@ impl Instance {
 
     pub(super) fn membership_deadline(&self) -> Option<Time> {
         match &self.seat {
-            Outside { join_at, .. } => (self.command_up && !self.is_joining()).then_some(*join_at),
+            Outside { join_at, .. } => self.may_join().then_some(*join_at),
             Inside(m) => {
                 let broker = if self.command_up {
                     Some(m.renew_at.min(m.tick_at))
@@ -112,8 +112,10 @@ impl Instance {
         }
     }
 
-    fn is_joining(&self) -> bool {
-        self.pending.iter().any(|p| matches!(p.purpose, Purpose::Join))
+    /// Nothing but the time stands against a join: none is under way, and whoever is leaving joins no more.
+    fn may_join(&self) -> bool {
+        let is_join = |p: &super::Pending| matches!(p.purpose, Purpose::Join { .. });
+        self.command_up && self.leaving.is_none() && !self.pending.iter().any(is_join)
     }
 
     pub(super) fn membership_timers(&mut self) {
@@ -122,7 +124,8 @@ impl Instance {
         }
         match &mut self.seat {
             Outside { join_at, .. } => {
-                if self.now >= *join_at && !self.is_joining() && self.leaving.is_none() {
+                let join_at = *join_at;
+                if self.now >= join_at && self.may_join() {
                     self.join();
                 }
             }
@@ -144,7 +147,8 @@ impl Instance {
             PARTITIONS.to_string().into_bytes(),
             self.generation.to_string().into_bytes(),
         ];
-        self.call_members(Script::Join, Purpose::Join, specific);
+        let sent_at = self.now;
+        self.call_members(Script::Join, Purpose::Join { sent_at }, specific);
     }
 
     pub(super) fn join_later(&mut self, delay: Duration) {
@@ -153,9 +157,9 @@ impl Instance {
         }
     }
 
-    pub(super) fn joined(&mut self, reply: Reply) {
+    pub(super) fn joined(&mut self, sent_at: Time, reply: Reply) {
         match reply.status() {
-            "OK" => self.become_member(&reply),
+            "OK" => self.become_member(sent_at, &reply),
             "HELD" => self.id_is_held(&reply),
             "FULL" => {
                 self.fatal("the cluster has 256 ids, which is the limit; use an id that was there before")
@@ -206,7 +210,7 @@ impl Instance {
         *join_at = self.now + Duration::from_millis(remaining + 20);
     }
 
-    fn become_member(&mut self, reply: &Reply) {
+    fn become_member(&mut self, sent_at: Time, reply: &Reply) {
         let parsed = (|| {
             let incarnation = reply.integer(2)?.try_into().ok()?;
             let tag_text = reply.text(3)?.to_owned();
@@ -242,8 +246,7 @@ impl Instance {
             tag_text,
             generation,
             lease_until,
-            // The join was sent at some time before now: a first renewal makes this exact.
-            lease_end: self.now + self.config.lease / 2,
+            lease_end: sent_at + self.config.lease - self.config.lease_margin(),
             view,
             held: (0..count).map(|_| None).collect(),
             sequence: vec![0; count],
@@ -261,7 +264,7 @@ impl Instance {
             tick: 0,
         }));
         self.outage_is_over();
-        self.watch_clock(reply.integer(1));
+        self.watch_clock(sent_at, reply.integer(1));
         self.suspend_expiry(reply.integer(7));
         self.outputs.push_back(Output::Subscribe(channels));
     }
@@ -333,7 +336,7 @@ impl Instance {
             .integer(4)
             .map(|ms| now + Duration::from_millis(ms.max(0) as u64 + 5));
         self.confirm();
-        self.watch_clock(broker_now);
+        self.watch_clock(sent_at, broker_now);
         self.suspend_expiry(reply.integer(6));
         self.untold.take_if(|until| Some(*until) == told);
         let Some(m) = self.membership_mut() else {

@@ -38,6 +38,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 use stray::Strays;
+use suspension::Comparison;
 
 /// What the world tells the instance.
 #[derive(Debug)]
@@ -111,7 +112,9 @@ pub enum Output {
 /// Why a call was made: what its reply is for.
 #[derive(Debug)]
 enum Purpose {
-    Join,
+    Join {
+        sent_at: Time,
+    },
     Renew {
         sent_at: Time,
         /// What it told the others of a jump of the clock.
@@ -195,8 +198,8 @@ pub struct Instance {
     generation: i64,
     /// The last incarnation that this process was; 0 before the first.
     incarnation: u64,
-    /// The broker's clock (ms) and the local one when they were last compared: a jump shows between two times.
-    clocks: Option<(i64, Time)>,
+    /// When the broker's clock was last compared with the local one: a jump shows between two times.
+    clocks: Option<Comparison>,
     statistics: Statistics,
     outputs: VecDeque<Output>,
 }
@@ -240,8 +243,13 @@ impl Instance {
         }
     }
 
-    /// Takes an input at `now` (CLOCK_BOOTTIME). Drain [`Instance::poll_output`] afterwards.
+    /// Takes an input at `now` (CLOCK_BOOTTIME). Drain [`Instance::poll_output`] afterwards: whoever gives up its
+    /// membership drops what it has not said, and that must be nothing that an earlier input has earned.
     pub fn handle(&mut self, now: Time, input: Input<'_>) {
+        assert!(
+            self.outputs.is_empty(),
+            "the outputs of one input are carried out before the next"
+        );
         let stood = now - self.now;
         self.now = self.now.max(now);
         if self.config.planted.is(Mutant::StoppedClock)
@@ -478,7 +486,7 @@ impl Instance {
         tracing::error!(script = ?pending.call.script, "the broker refused a script: {error}");
         match pending.purpose {
             Purpose::Uplink(id, _) => self.uplink_failed(id),
-            Purpose::Join => self.join_later(Duration::from_secs(1)),
+            Purpose::Join { .. } => self.join_later(Duration::from_secs(1)),
             Purpose::Take(partition) => self.take_failed(partition),
             Purpose::Begin(token) => self.exchange_gone(token),
             Purpose::Peek(token) => self.strays.peeked(token).map_or((), drop),
@@ -505,7 +513,7 @@ impl Instance {
             }
         }
         match pending.purpose {
-            Purpose::Join => self.joined(reply),
+            Purpose::Join { sent_at } => self.joined(sent_at, reply),
             Purpose::Renew { sent_at, told } => self.renewed(sent_at, told, reply),
             Purpose::MarkDead => tracing::debug!(status = reply.status(), "mark_dead"),
             Purpose::Leave => self.outputs.push_back(Output::Left),

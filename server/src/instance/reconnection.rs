@@ -8,7 +8,7 @@
 //! such care: the scripts that an order leads to find its ticket at the broker that gave it, or nothing.
 
 use super::membership::Membership;
-use super::{Instance, Output, Purpose};
+use super::{Instance, Output, Pending, Purpose};
 use crate::mutant::{Mutant, Planted};
 use crate::store::{LEASE_ARGUMENT, REPLAY_ARGUMENT, Script};
 use lwm2m::time::Time;
@@ -29,9 +29,15 @@ impl Membership {
 impl Instance {
     pub(super) fn command_connected(&mut self) {
         self.command_up = true;
-        // Heartbeats of before prove nothing; a new one is due anyway.
-        self.pending
-            .retain(|p| !matches!(p.purpose, Purpose::Renew { .. } | Purpose::MarkDead));
+        // Heartbeats of before prove nothing, and no lease is worth anything that is reckoned from a join of before; new
+        // ones are due anyway.
+        let stale = |p: &Pending| {
+            matches!(
+                p.purpose,
+                Purpose::Join { .. } | Purpose::Renew { .. } | Purpose::MarkDead
+            )
+        };
+        self.pending.retain(|p| !stale(p));
         self.send_pending_again(true);
         let planted = self.config.planted;
         let unasked = planted.is(Mutant::UnconfirmedCalls);

@@ -2,10 +2,18 @@
 //! forward. What one member notices the store tells to all others, those who come later too (`suspension.lua`).
 
 use super::Instance;
+use lwm2m::time::Time;
 use std::time::Duration;
 
 /// The broker's clock and the local one may differ so much from one comparison to the next.
 const TOLERATED_JUMP: Duration = Duration::from_millis(500);
+
+/// What the broker's clock showed (ms) when it ran a script, and between which local times that was.
+pub(super) struct Comparison {
+    broker: i64,
+    sent_at: Time,
+    read_at: Time,
+}
 
 impl Instance {
     /// After an outage of the broker, devices get as long again before their registrations end: they did try.
@@ -17,25 +25,34 @@ impl Instance {
     }
 
     /// Where the broker's clock was set forward, every registration looks older than it is: for as long, none expires.
-    /// Where it was set back, they end as much later.
-    pub(super) fn watch_clock(&mut self, broker_now: Option<i64>) {
+    /// Where it was set back, they end as much later. `broker_now` was read by a script that was called at `sent_at`; a
+    /// call that was under way for long is no jump.
+    pub(super) fn watch_clock(&mut self, sent_at: Time, broker_now: Option<i64>) {
+        let Some(broker) = broker_now else {
+            return;
+        };
         let now = self.now;
-        let Some(broker_now) = broker_now else {
+        let comparison = Comparison {
+            broker,
+            sent_at,
+            read_at: now,
+        };
+        let Some(then) = self.clocks.replace(comparison) else {
             return;
         };
-        let Some((broker_then, then)) = self.clocks.replace((broker_now, now)) else {
-            return;
-        };
-        let elapsed = i64::try_from((now - then).as_millis()).unwrap_or(i64::MAX);
-        let jump = (broker_now - broker_then).saturating_sub(elapsed);
-        let length = Duration::from_millis(jump.unsigned_abs());
-        if length <= TOLERATED_JUMP {
+        let shown = broker.saturating_sub(then.broker);
+        let ahead = shown.saturating_sub(millis(now - then.sent_at));
+        let at_most = shown.saturating_sub(millis(sent_at - then.read_at));
+        let behind = at_most.saturating_neg();
+        let tolerated = millis(TOLERATED_JUMP);
+        if ahead <= tolerated && behind <= tolerated {
             return;
         }
         self.statistics.clock_jumps += 1;
-        if jump > 0 {
+        if ahead > 0 {
+            let length = Duration::from_millis(at_most.unsigned_abs());
             tracing::warn!(
-                jump_ms = jump,
+                jump_ms = at_most,
                 "the broker's clock went on by more than the local one: no registration expires for as long"
             );
             // Two jumps make a registration look older by both.
@@ -43,7 +60,7 @@ impl Instance {
             self.untold = Some(self.expiry_from);
         } else {
             tracing::warn!(
-                jump_ms = jump,
+                jump_ms = -behind,
                 "the local clock went on by more than the broker's"
             );
         }
@@ -59,8 +76,14 @@ impl Instance {
 
     /// What the broker's clock shows (ms), reckoned from the last comparison: a little less, as that took a moment.
     pub(super) fn broker_time(&self) -> i64 {
-        let (broker_then, then) = self.clocks.unwrap_or((0, self.now));
-        let since = u64::try_from((self.now - then).as_millis()).unwrap_or(u64::MAX);
-        broker_then.saturating_add_unsigned(since)
+        let (broker_then, then) = match &self.clocks {
+            Some(then) => (then.broker, then.read_at),
+            None => (0, self.now),
+        };
+        broker_then.saturating_add(millis(self.now - then))
     }
+}
+
+fn millis(length: Duration) -> i64 {
+    i64::try_from(length.as_millis()).unwrap_or(i64::MAX)
 }

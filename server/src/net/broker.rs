@@ -19,7 +19,7 @@ pub enum Happening {
     SubscriberConnected,
     SubscriberLost,
     Message(redis::Msg),
-    Replies(Vec<(u64, Result<Reply, String>)>),
+    Reply(u64, Result<Reply, String>),
 }
 
 /// Why the store can't be used.
@@ -230,7 +230,7 @@ impl Broker {
             },
             Link::Up(_) if self.in_flight.is_empty() => Poll::Pending,
             Link::Up(_) => match std::task::ready!(self.in_flight.poll_next_unpin(context)) {
-                Some((calls, Ok(values))) => Poll::Ready(self.replies(calls, values)),
+                Some((calls, Ok(values))) => self.replies(calls, values),
                 Some((_, Err(error))) => Poll::Ready(self.command_lost(&error.to_string())),
                 None => Poll::Pending,
             },
@@ -244,13 +244,16 @@ impl Broker {
         Happening::CommandLost
     }
 
-    fn replies(&mut self, calls: Vec<u64>, values: Vec<redis::Value>) -> Happening {
+    fn replies(&mut self, calls: Vec<u64>, values: Vec<redis::Value>) -> Poll<Happening> {
         let lost_scripts = |value: &redis::Value| matches!(value, redis::Value::ServerError(error) if error.code() == "NOSCRIPT");
         if values.iter().any(lost_scripts) {
             // Somebody flushed the scripts. A new connection loads them before anything else runs on it.
-            return self.command_lost("the broker forgot the scripts");
+            return Poll::Ready(self.command_lost("the broker forgot the scripts"));
         }
-        Happening::Replies(calls.into_iter().zip(values.into_iter().map(reply)).collect())
+        let replies = calls.into_iter().zip(values.into_iter().map(reply));
+        self.happenings
+            .extend(replies.map(|(call, reply)| Happening::Reply(call, reply)));
+        self.happenings.pop_front().map_or(Poll::Pending, Poll::Ready)
     }
 
     fn poll_subscriber(&mut self, context: &mut Context<'_>) -> Poll<Happening> {

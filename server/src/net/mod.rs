@@ -100,13 +100,9 @@ fn take_happening(instance: &mut Instance, happening: Happening) {
             };
             instance.handle(now, input);
         }
-        Happening::Replies(replies) => {
-            for (call, reply) in replies {
-                match reply {
-                    Ok(reply) => instance.handle(boot_time(), Input::Reply { call, reply }),
-                    Err(error) => instance.handle(boot_time(), Input::Refused { call, error: &error }),
-                }
-            }
+        Happening::Reply(call, Ok(reply)) => instance.handle(now, Input::Reply { call, reply }),
+        Happening::Reply(call, Err(error)) => {
+            instance.handle(now, Input::Refused { call, error: &error });
         }
     }
 }

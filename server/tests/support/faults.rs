@@ -17,6 +17,8 @@ const EFFECTS: [&str; 17] = [
 pub struct Faults {
     /// Calls are executed, their replies never arrive.
     pub replies_are_lost: bool,
+    /// Calls are executed, their replies wait in `late`.
+    pub replies_wait: bool,
     /// So many more calls reach the broker.
     pub calls_left: Option<usize>,
 }
@@ -34,11 +36,33 @@ impl World {
         self.nodes[n].faults.replies_are_lost = true;
     }
 
+    /// From now on the broker executes what this instance calls, and the replies are long under way.
+    pub fn delay_replies(&mut self, n: usize) {
+        self.nodes[n].faults.replies_wait = true;
+    }
+
+    /// The next replies that are under way arrive, so many of them.
+    pub fn let_replies_arrive(&mut self, n: usize, count: usize) {
+        for _ in 0..count {
+            let late = self.nodes[n].late.pop_front();
+            self.nodes[n].inbox.extend(late);
+        }
+        self.settle();
+    }
+
+    /// All replies that are under way arrive, and no more are delayed.
+    pub fn let_all_replies_arrive(&mut self, n: usize) {
+        self.nodes[n].faults.replies_wait = false;
+        let late = self.nodes[n].late.len();
+        self.let_replies_arrive(n, late);
+    }
+
     /// Only so many more calls of this instance reach the broker; replies vanish too.
     pub fn cut_after_calls(&mut self, n: usize, calls: usize) {
         self.nodes[n].faults = Faults {
             replies_are_lost: true,
             calls_left: Some(calls),
+            ..Faults::default()
         };
     }
 

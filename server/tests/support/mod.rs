@@ -38,6 +38,8 @@ struct Node {
     subscriber: Option<ClientId>,
     channels: Vec<String>,
     inbox: VecDeque<Delivery>,
+    /// Replies that are long under way.
+    late: VecDeque<Delivery>,
     paused: bool,
     faults: faults::Faults,
     ready: Vec<String>,
@@ -129,6 +131,13 @@ impl World {
     }
 
     pub fn add(&mut self, id: &str, limits: Limits) -> usize {
+        let n = self.prepare(id, limits);
+        self.start(n);
+        n
+    }
+
+    /// An instance that is not started yet.
+    pub fn prepare(&mut self, id: &str, limits: Limits) -> usize {
         let n = self.nodes.len();
         let config = Config {
             id: id.parse().unwrap(),
@@ -150,13 +159,13 @@ impl World {
             subscriber: None,
             channels: Vec::new(),
             inbox: VecDeque::new(),
+            late: VecDeque::new(),
             paused: false,
             faults: faults::Faults::default(),
             ready: Vec::new(),
             fatal: None,
             left: false,
         });
-        self.start(n);
         n
     }
 
@@ -343,7 +352,13 @@ impl World {
         if self.nodes[n].faults.replies_are_lost {
             return;
         }
-        self.nodes[n].inbox.push_back(Delivery::Reply(call.id, reply));
+        let node = &mut self.nodes[n];
+        let arriving = if node.faults.replies_wait {
+            &mut node.late
+        } else {
+            &mut node.inbox
+        };
+        arriving.push_back(Delivery::Reply(call.id, reply));
     }
 
     // Time.
