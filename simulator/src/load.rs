@@ -11,7 +11,8 @@ use lwm2m::time::Time;
 use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 
-use crate::scenario::{self, RequestKind};
+use crate::operation::RequestKind;
+use crate::scenario;
 
 /// What is asked of a device.
 #[derive(Clone, Debug, Eq, PartialEq)]

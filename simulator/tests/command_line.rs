@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use simulator::history::{Entry, Event, Header, HistoryWriter};
+use simulator::operation::RequestKind;
 use simulator::scenario::Scenario;
 
 const SCENARIO: &str = "name = \"one\"\nquestion = \"Is one read answered?\"\nduration = \"40s\"\n\
@@ -64,7 +65,7 @@ fn history(directory: &Path, answered: bool) -> PathBuf {
         Event::Sent {
             ep: "dev-0".into(),
             ticket: "t1".into(),
-            kind: "read".into(),
+            kind: RequestKind::Read,
             path: "/3/0/0".into(),
             repeatable: true,
             argument: None,

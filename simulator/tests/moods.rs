@@ -6,6 +6,7 @@
 
 mod support;
 
+use simulator::fault::FaultKind;
 use simulator::history::Event;
 use simulator::report::{Report, judge};
 use simulator::run::RunOptions;
@@ -71,7 +72,7 @@ fn holds(text: &str, options: &[&str], count: impl Fn(&[Event], &Report) -> u64)
 
 fn affected(events: &[Event], wanted: &str) -> u64 {
     let hit = events.iter().map(|event| match event {
-        Event::Fault { action, affected, .. } if action == wanted => affected.len() as u64,
+        Event::Fault { action, affected, .. } if action.as_str() == wanted => affected.len() as u64,
         _ => 0,
     });
     hit.sum()
@@ -157,7 +158,7 @@ fn the_balancer_forgets_its_flows_in_mid_exchange() {
     let faults = [3000, 6600, 10_000].map(|at| fault(at, "do = \"flow-reset\""));
     holds(&with_a_crash(&faults), &[], |events, report| {
         let resets = events.iter().filter(
-            |event| matches!(event, Event::Fault { action, harmful: false, .. } if action == "flow-reset"),
+            |event| matches!(event, Event::Fault { action, harmful: false, .. } if *action == FaultKind::FlowReset),
         );
         assert_eq!(resets.count(), 3);
         assert_eq!(report.warnings, Vec::<String>::new());

@@ -15,6 +15,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value as Json;
 use simulator::history::{Entry, Event, HistoryReader};
+use simulator::operation::RequestKind;
 
 const SCENARIO: &str = r#"
 name = "parity"
@@ -83,14 +84,14 @@ fn in_virtual_world(latency_us: u64) -> Run {
 }
 
 /// What was meant to be sent when: the same for a seed in every world.
-fn arrivals(run: &Run) -> Vec<(u64, String)> {
+fn arrivals(run: &Run) -> Vec<(u64, RequestKind)> {
     let sent = run.entries.iter().filter_map(|entry| match &entry.event {
         Event::Sent {
             attempt: 1,
             intended_us,
             kind,
             ..
-        } => Some((*intended_us, kind.clone())),
+        } => Some((*intended_us, *kind)),
         _ => None,
     });
     sent.collect()
@@ -174,7 +175,7 @@ fn read_latency_us(run: &Run) -> u64 {
             intended_us,
             attempt: 1,
             ..
-        } if kind == "read" => Some(answers.get(ticket)? - intended_us),
+        } if *kind == RequestKind::Read => Some(answers.get(ticket)? - intended_us),
         _ => None,
     });
     median(reads.collect())

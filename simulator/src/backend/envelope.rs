@@ -9,7 +9,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::load::Operation;
-use crate::scenario::RequestKind;
+use crate::operation::RequestKind;
 
 /// The writable string resource of an object that an instance-level `write` changes: Timezone of Device (LwM2M core
 /// TS, Annex E.4) and Application Type of Temperature (IPSO 3303).

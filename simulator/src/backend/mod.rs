@@ -21,7 +21,8 @@ use rustc_hash::FxHashMap;
 
 use crate::history::{Event, RegistrationChannel};
 use crate::load::{Arrival, Operation};
-use crate::scenario::{RequestKind, Scenario};
+use crate::operation::RequestKind;
+use crate::scenario::Scenario;
 
 pub use envelope::check_path;
 use envelope::{Answer, Envelope};
@@ -512,7 +513,7 @@ fn sent(open: &Open, published: bool) -> Event {
     Event::Sent {
         ep: open.endpoint.to_string(),
         ticket: open.ticket.to_string(),
-        kind: open.operation.kind.northbound().to_owned(),
+        kind: open.operation.kind,
         path: open.operation.path.to_string(),
         repeatable: open.operation.kind.repeatable(),
         argument: open.argument.clone(),

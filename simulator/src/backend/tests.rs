@@ -94,8 +94,8 @@ fn a_request_is_published_with_a_fresh_ticket_and_noted_with_its_intended_time()
         panic!("one Sent event, not {events:?}")
     };
     assert_eq!(
-        (ep.as_str(), kind.as_str(), path.as_str()),
-        ("dev-1", "read", "/3/0/0")
+        (ep.as_str(), *kind, path.as_str()),
+        ("dev-1", RequestKind::Read, "/3/0/0")
     );
     assert_eq!(
         (*intended_us, *attempt, *published, *probe, *repeatable),

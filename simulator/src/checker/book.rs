@@ -8,7 +8,9 @@ use rustc_hash::FxHashMap;
 use super::Rules;
 use super::message::{Body, Message};
 use super::timeline::Timeline;
+use crate::dialect::ErrorCode;
 use crate::history::{Entry, Event, REDIS};
+use crate::operation::{Method, RequestKind};
 
 /// So long a refusal is remembered, by the broker's clock (rule 3).
 const REFUSAL_US: i64 = 10_000_000;
@@ -28,8 +30,8 @@ pub enum Outcome {
     },
     /// An error, with its `sent` member.
     Error {
-        /// `TIMEOUT`, `OUTCOME_UNKNOWN` …
-        code: Box<str>,
+        /// Which.
+        code: ErrorCode,
         /// `false` proves that no datagram left.
         sent: Option<bool>,
     },
@@ -81,7 +83,7 @@ pub struct Executions {
 pub struct Ticket {
     pub endpoint: EndpointId,
     pub name: Box<str>,
-    pub kind: Box<str>,
+    pub kind: RequestKind,
     pub path: Box<str>,
     pub argument: Option<Box<str>>,
     pub repeatable: bool,
@@ -392,7 +394,7 @@ impl Book {
         self.tickets.push(Ticket {
             endpoint,
             name: name.into(),
-            kind: kind.as_str().into(),
+            kind: *kind,
             path: path.as_str().into(),
             argument: argument.as_deref().map(Into::into),
             repeatable: *repeatable,
@@ -444,7 +446,7 @@ impl Book {
             ),
             Body::Error(error) => (
                 Outcome::Error {
-                    code: error.code.as_str().into(),
+                    code: error.code.clone(),
                     sent: error.sent,
                 },
                 error.fingerprint(),
@@ -478,7 +480,7 @@ impl Book {
         else {
             return;
         };
-        self.ledger_has_reads |= kind == "read";
+        self.ledger_has_reads |= *kind == Method::Read;
         let Some(argument) = argument else { return };
         self.ledger_has_changes = true;
         let Some(id) = self.find_argument(ep, argument) else {

@@ -10,7 +10,7 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::timeline::Timeline;
-use super::{Breach, Found, spares_devices};
+use super::{Breach, Found};
 use crate::history::{Entry, Event, RegistrationChannel};
 
 /// A device gives a Register up after MAX_TRANSMIT_SPAN (RFC 7252, 4.8.2) at the earliest, 45 s. Whoever is registered
@@ -49,7 +49,7 @@ impl Devices {
     pub(super) fn observe(&mut self, entry: &Entry, found: &mut Found) {
         match &entry.event {
             Event::Era { .. } => self.eras += 1,
-            Event::Fault { action, .. } => self.disturbed |= !spares_devices(action),
+            Event::Fault { action, .. } => self.disturbed |= !action.spares_devices(),
             Event::DeviceRegistered { ep, registration, .. } => {
                 self.registered(entry.at_us, ep, registration, found);
             }

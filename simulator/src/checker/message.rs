@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value as Json;
 
+use crate::dialect::ErrorCode;
 use crate::history::{Entry, Event};
 
 /// A message that names a ticket.
@@ -65,8 +66,8 @@ pub struct Response {
 /// An error.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ErrorBody {
-    /// `TIMEOUT`, `OUTCOME_UNKNOWN` …
-    pub code: String,
+    /// Which.
+    pub code: ErrorCode,
     /// Only after an ack: whether a datagram may have left.
     pub sent: Option<bool>,
 }
@@ -93,7 +94,7 @@ struct Raw<'a> {
 #[derive(Deserialize)]
 struct RawError {
     #[serde(default)]
-    code: String,
+    code: ErrorCode,
     sent: Option<bool>,
 }
 
@@ -187,7 +188,7 @@ impl ErrorBody {
     /// Equal for equal errors.
     pub fn fingerprint(&self) -> u64 {
         let mut hasher = FxHasher::default();
-        (&self.code, self.sent).hash(&mut hasher);
+        (self.code.as_str(), self.sent).hash(&mut hasher);
         hasher.finish()
     }
 }

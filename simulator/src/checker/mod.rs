@@ -89,26 +89,12 @@ fn lossless(scenario: &Scenario) -> bool {
             DeviceMood::Reboot { off: away } | DeviceMood::Sleep { duration: away } => away <= SHORT_ABSENCE,
             DeviceMood::NatRebind | DeviceMood::Deregister { .. } => false,
         },
-        action => spares_devices(action.as_str()),
+        action => action.kind().spares_devices(),
     };
     // A device that acknowledges first and answers later may wait long for the acknowledgement of its answer. A Reset has
     // no token: where another instance hears it, who asked does not learn of it.
     let prompt = scenario.devices.separate == 0.0 && scenario.devices.reject == 0.0;
     prompt && loses_nothing(&scenario.devices.network) && scenario.fault.iter().all(harmless)
-}
-
-/// True for faults under which each device stays as it is.
-fn spares_devices(action: &str) -> bool {
-    [
-        "kill",
-        "stop",
-        "restart",
-        "pause",
-        "resume",
-        "flow-reset",
-        "network",
-    ]
-    .contains(&action)
 }
 
 /// One counter-example.

@@ -8,6 +8,7 @@ use rustc_hash::FxHashMap;
 
 use super::Rules;
 use super::clocks::Clock;
+use crate::fault::FaultKind;
 use crate::history::{Entry, Event, REDIS};
 
 /// A stretch of time in microseconds; `to` is `u64::MAX` while it lasts.
@@ -150,11 +151,11 @@ impl Timeline {
                     self.harm(entry.at_us, 0);
                 }
                 for id in instances {
-                    match action.as_str() {
-                        "kill" => self.change(id, entry.at_us, |it| it.ready = false),
-                        "stop" => self.change(id, entry.at_us, |it| it.leaves = true),
-                        "pause" => self.change(id, entry.at_us, |it| it.paused = true),
-                        "resume" => self.change(id, entry.at_us, |it| it.paused = false),
+                    match action {
+                        FaultKind::Kill => self.change(id, entry.at_us, |it| it.ready = false),
+                        FaultKind::Stop => self.change(id, entry.at_us, |it| it.leaves = true),
+                        FaultKind::Pause => self.change(id, entry.at_us, |it| it.paused = true),
+                        FaultKind::Resume => self.change(id, entry.at_us, |it| it.paused = false),
                         _ => {}
                     }
                 }

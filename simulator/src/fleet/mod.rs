@@ -27,7 +27,7 @@ pub use address::{MAX_DEVICES, address_of, device_at};
 pub use config::{EndpointPattern, FleetConfig, PatternError};
 use device::{Device, Phase};
 
-use crate::history::Event;
+use crate::history::{CoapCode, Event, LossReason};
 use crate::network::Packet;
 use crate::scenario::instance_id;
 
@@ -260,12 +260,12 @@ impl Fleet {
         }
         self.events.push_back(Event::DeviceExecuted {
             ep: self.config.endpoint.name(device),
-            kind: done.kind.to_owned(),
+            kind: done.kind,
             path: done.path,
             message_id: message.message_id,
             token: message.token.to_string(),
             argument: done.argument,
-            code: done.response.code.to_string(),
+            code: CoapCode(done.response.code),
             value: done.value,
             values: done.values,
             nonsense,
@@ -334,7 +334,9 @@ impl Fleet {
 
     fn handle_failure(&mut self, now: Time, device: u32, reason: FailureReason) {
         match reason {
-            FailureReason::Timeout | FailureReason::Reset => self.lose_registration(now, device, "silence"),
+            FailureReason::Timeout | FailureReason::Reset => {
+                self.lose_registration(now, device, LossReason::Silence)
+            }
         }
     }
 }

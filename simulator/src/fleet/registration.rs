@@ -10,7 +10,7 @@ use rand::RngExt;
 
 use super::device::Phase;
 use super::{Fleet, objects};
-use crate::history::Event;
+use crate::history::{CoapCode, Event, LossReason};
 
 /// The path that devices register at.
 const REGISTRATION_PATH: &str = "rd";
@@ -83,7 +83,7 @@ impl Fleet {
     fn send(&mut self, now: Time, device: u32, message: Message) {
         // Refused only while far too many separate responses of this device are unacknowledged: as good as a lost datagram.
         if self.endpoint.send_request(now, device, message).is_err() {
-            self.lose_registration(now, device, "silence");
+            self.lose_registration(now, device, LossReason::Silence);
         }
     }
 
@@ -102,7 +102,7 @@ impl Fleet {
                 self.settle(now, device);
             }
             (Phase::Updating, Code::NOT_FOUND) => {
-                self.lost_event(device, "4.04");
+                self.lost_event(device, LossReason::NotFound);
                 self.enter(device, Phase::Unregistered);
                 self.set_deadline(device, now);
             }
@@ -147,7 +147,7 @@ impl Fleet {
     /// An error other than "no such registration": the same again after a pause, which a 5.03 may lengthen by its
     /// Max-Age (RFC 7252, 5.9.3.4).
     fn refused(&mut self, now: Time, device: u32, message: &Message) {
-        let (ep, code) = (self.config.endpoint.name(device), message.code.to_string());
+        let (ep, code) = (self.config.endpoint.name(device), CoapCode(message.code));
         self.events.push_back(Event::DeviceRefused { ep, code });
         let updating = self.devices[device as usize].phase == Phase::Updating;
         self.enter(
@@ -168,7 +168,7 @@ impl Fleet {
     }
 
     /// No answer came: whatever the device believed about its registration, it starts anew after a pause.
-    pub(super) fn lose_registration(&mut self, now: Time, device: u32, reason: &str) {
+    pub(super) fn lose_registration(&mut self, now: Time, device: u32, reason: LossReason) {
         if self.devices[device as usize].phase.is_registered() {
             self.lost_event(device, reason);
         }
@@ -177,12 +177,10 @@ impl Fleet {
         self.set_deadline(device, now + pause);
     }
 
-    fn lost_event(&mut self, device: u32, reason: &str) {
+    fn lost_event(&mut self, device: u32, reason: LossReason) {
         let ep = self.config.endpoint.name(device);
-        self.events.push_back(Event::DeviceLostRegistration {
-            ep,
-            reason: reason.to_owned(),
-        });
+        self.events
+            .push_back(Event::DeviceLostRegistration { ep, reason });
     }
 
     fn draw_back_off(&mut self, device: u32) -> Duration {

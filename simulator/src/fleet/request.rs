@@ -14,11 +14,12 @@ use lwm2m::value::Value;
 use rand::{Rng, RngExt};
 
 use super::objects::{LONGEST_TEXT, SECURITY, View, operations};
+use crate::operation::Method;
 
 /// A request that was carried out, or refused.
 pub(super) struct Done {
-    /// `read`, `write` …; the method of what is none of them.
-    pub(super) kind: &'static str,
+    /// What it was.
+    pub(super) kind: Method,
     pub(super) path: String,
     /// What was written, or the argument of an Execute.
     pub(super) argument: Option<String>,
@@ -37,7 +38,7 @@ const UNKNOWN_FORMAT: u32 = 65_000;
 impl Done {
     /// True for what a server has to decode.
     pub(super) fn has_content_of_read(&self) -> bool {
-        self.kind == "read" && !self.response.payload.is_empty()
+        self.kind == Method::Read && !self.response.payload.is_empty()
     }
 
     /// Makes nonsense of the content, in one of the ways of broken devices.
@@ -76,15 +77,15 @@ pub(super) fn execute(mut view: View<'_>, message: &Message) -> Done {
         Some(path) if path.object_id() == SECURITY => Err(Code::UNAUTHORIZED),
         Some(path) if !view.has(path) => Err(Code::NOT_FOUND),
         Some(path) => match kind {
-            "read" => read(&view, path, message),
-            "discover" => discover(&view, path),
-            "write" => write(&mut view, path, message),
-            "execute" => execute_resource(path, message),
+            Method::Read => read(&view, path, message),
+            Method::Discover => discover(&view, path),
+            Method::Write => write(&mut view, path, message),
+            Method::Execute => execute_resource(path, message),
             _ => Err(Code::METHOD_NOT_ALLOWED),
         },
     };
     let code = match kind {
-        "read" | "discover" => Code::CONTENT,
+        Method::Read | Method::Discover => Code::CONTENT,
         _ => Code::CHANGED,
     };
     let path = path.map_or_else(String::new, |path| path.to_string());
@@ -129,20 +130,20 @@ fn request_path(message: &Message) -> Option<Path> {
 }
 
 /// What the method means at this depth.
-fn kind(message: &Message, path: Option<&Path>) -> &'static str {
+fn kind(message: &Message, path: Option<&Path>) -> Method {
     let level = path.map(Path::level);
     match message.code {
-        Code::GET if accept(message) == Some(ContentFormat::Link.number().into()) => "discover",
-        Code::GET => "read",
-        Code::PUT if message.options.get(option::URI_QUERY).is_some() => "writeAttributes",
-        Code::PUT => "write",
-        Code::POST if level == Some(Level::Resource) => "execute",
-        Code::POST if level == Some(Level::Object) => "create",
-        Code::POST => "write",
-        Code::DELETE => "delete",
-        Code::FETCH => "readComposite",
-        Code::IPATCH => "writeComposite",
-        _ => "unknown",
+        Code::GET if accept(message) == Some(ContentFormat::Link.number().into()) => Method::Discover,
+        Code::GET => Method::Read,
+        Code::PUT if message.options.get(option::URI_QUERY).is_some() => Method::WriteAttributes,
+        Code::PUT => Method::Write,
+        Code::POST if level == Some(Level::Resource) => Method::Execute,
+        Code::POST if level == Some(Level::Object) => Method::Create,
+        Code::POST => Method::Write,
+        Code::DELETE => Method::Delete,
+        Code::FETCH => Method::ReadComposite,
+        Code::IPATCH => Method::WriteComposite,
+        _ => Method::Unknown,
     }
 }
 
@@ -303,8 +304,8 @@ fn execute_resource(path: &Path, message: &Message) -> Result<Success, Code> {
 }
 
 /// So that a refused request can be told from another one, too.
-fn argument_of_refused(kind: &str, message: &Message) -> Option<String> {
-    let telling = matches!(kind, "write" | "execute") && !message.payload.is_empty();
+fn argument_of_refused(kind: Method, message: &Message) -> Option<String> {
+    let telling = matches!(kind, Method::Write | Method::Execute) && !message.payload.is_empty();
     telling.then(|| String::from_utf8_lossy(&message.payload).into_owned())
 }
 

@@ -8,6 +8,10 @@ use std::collections::BTreeMap;
 use lwm2m::time::Time;
 use serde::{Deserialize, Serialize};
 
+use super::words::{CoapCode, ExitStatus, LossReason};
+use crate::fault::FaultKind;
+use crate::operation::{Method, RequestKind};
+
 /// One event with the time at which the harness saw it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
@@ -35,8 +39,8 @@ pub enum Event {
         ep: String,
         /// The ticket, unique per request in a run.
         ticket: String,
-        /// `read`, `write`, `execute` …
-        kind: String,
+        /// What was asked.
+        kind: RequestKind,
         /// The path, as sent: `/3/0/0`.
         path: String,
         /// False for kinds that may reach the device at most once (rule 4 of the contract).
@@ -102,15 +106,15 @@ pub enum Event {
     DeviceLostRegistration {
         /// The endpoint client name.
         ep: String,
-        /// `4.04` or `silence`.
-        reason: String,
+        /// From what.
+        reason: LossReason,
     },
     /// A device's Register or Update was answered with an error other than 4.04, such as 5.03.
     DeviceRefused {
         /// The endpoint client name.
         ep: String,
         /// The code, `5.03`.
-        code: String,
+        code: CoapCode,
     },
     /// A device that does not recognise copies (RFC 7252, 4.5): each is a new request to it. Said at the start.
     DeviceForgetful {
@@ -146,8 +150,8 @@ pub enum Event {
     DeviceExecuted {
         /// The endpoint client name.
         ep: String,
-        /// `read`, `write`, `execute` …
-        kind: String,
+        /// What it was.
+        kind: Method,
         /// The path of the request.
         path: String,
         /// The CoAP message ID.
@@ -157,7 +161,7 @@ pub enum Event {
         /// The written value or the `execute` argument.
         argument: Option<String>,
         /// The CoAP code of the answer, `2.05`.
-        code: String,
+        code: CoapCode,
         /// The value as text that a read of one resource returned.
         value: Option<String>,
         /// The values as text that a read of several returned, by their path below that of the request: `0/6/1`.
@@ -172,8 +176,8 @@ pub enum Event {
     },
     /// A fault was injected.
     Fault {
-        /// `kill`, `restart`, `pause`, `resume` …
-        action: String,
+        /// Which.
+        action: FaultKind,
         /// The ids of the instances it hit; empty for faults of other things.
         instances: Vec<String>,
         /// The endpoints that it hit, by their owner or themselves; of a harmful one the recovery is measured.
@@ -181,6 +185,9 @@ pub enum Event {
         /// True if it takes service of the cluster away (kill, pause, cut …), false if it gives it back (restart, resume,
         /// heal) or happens to something else (the devices, their network).
         harmful: bool,
+        /// How long it lasts by itself, in microseconds; none: to the end, until another fault undoes it, or no time at all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lasts_us: Option<u64>,
     },
     /// An instance's process was started (or started again).
     InstanceStarted {
@@ -199,7 +206,7 @@ pub enum Event {
         /// The instance id.
         id: String,
         /// What the operating system said: `signal 9`, `exit 3`.
-        status: String,
+        status: ExitStatus,
         /// True if a fault asked for it.
         expected: bool,
     },

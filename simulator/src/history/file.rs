@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::Entry;
 
 /// The version of the format, in every header.
-pub const SCHEMA: &str = "history/1";
+pub const SCHEMA: &str = "history/2";
 /// Level 3 takes 1.7 times as long for such text, and makes the file a tenth larger.
 const LEVEL: i32 = 1;
 /// No entry is longer: a message on the response channel is far below this.

@@ -2,9 +2,11 @@
 
 pub mod event;
 mod file;
+mod words;
 
 #[cfg(test)]
 mod tests;
 
 pub use event::{Entry, Event, REDIS, RegistrationChannel};
 pub use file::{Header, HistoryError, HistoryReader, HistoryWriter, SCHEMA};
+pub use words::{CoapCode, ExitStatus, LossReason};

@@ -98,7 +98,7 @@ fn a_history_of_another_format_is_refused_with_both_versions() {
     assert!(
         error
             .to_string()
-            .ends_with(r#"found schema "history/9", while this version reads "history/1""#),
+            .ends_with(r#"found schema "history/9", while this version reads "history/2""#),
         "{error}"
     );
 }

@@ -9,11 +9,13 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{ChildStdout, Command};
 use tokio::sync::mpsc;
+
+use crate::history::ExitStatus;
 
 /// Most bytes of standard output that are searched for the line that says the child is ready.
 const READY_BYTES: u64 = 64 * 1024;
@@ -33,7 +35,7 @@ pub enum ChildEvent {
         /// Which child.
         tag: u64,
         /// `signal 9`, `exit 3`.
-        status: String,
+        status: ExitStatus,
     },
 }
 
@@ -156,7 +158,7 @@ async fn supervise(
                 None => return, // dropped, and `kill_on_drop` with it
             },
             status = process.wait() => {
-                let status = status.map_or_else(|error| error.to_string(), describe);
+                let status = status.map_or_else(|error| ExitStatus::Other(error.to_string()), describe);
                 let _ = events.send(ChildEvent::Exited { tag, status });
                 return;
             }
@@ -188,11 +190,11 @@ async fn read_output(stdout: ChildStdout, tag: u64, events: mpsc::UnboundedSende
     let _ = tokio::io::copy(&mut reader.into_inner(), &mut tokio::io::sink()).await;
 }
 
-fn describe(status: ExitStatus) -> String {
+fn describe(status: std::process::ExitStatus) -> ExitStatus {
     match (status.code(), status.signal()) {
-        (Some(code), _) => format!("exit {code}"),
-        (None, Some(signal)) => format!("signal {signal}"),
-        (None, None) => status.to_string(),
+        (Some(code), _) => ExitStatus::Code(code),
+        (None, Some(signal)) => ExitStatus::Signal(signal),
+        (None, None) => ExitStatus::Other(status.to_string()),
     }
 }
 
@@ -247,7 +249,7 @@ mod tests {
                 match events.recv().await.unwrap() {
                     ChildEvent::Ready { tag } => ready = tag == 7,
                     ChildEvent::Exited { tag, status } => {
-                        assert_eq!((tag, status.as_str()), (7, "exit 3"));
+                        assert_eq!((tag, status), (7, ExitStatus::Code(3)));
                         break;
                     }
                 }
@@ -272,7 +274,7 @@ mod tests {
             let Some(ChildEvent::Exited { status, .. }) = events.recv().await else {
                 panic!("an end")
             };
-            assert_eq!(status, "signal 9");
+            assert_eq!(status, ExitStatus::Signal(9));
         });
     }
 

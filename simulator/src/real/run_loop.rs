@@ -337,7 +337,7 @@ impl RunLoop {
     }
 
     fn note_no_effect(&mut self, now: Time, fault: &Fault, reason: &str) {
-        let action = fault.action.as_str();
+        let action = fault.action.kind();
         self.warn(format!("the fault `{action}` at {now} had no effect: {reason}"));
     }
 
@@ -368,7 +368,7 @@ impl RunLoop {
             .iter()
             .map(|&index| self.instances.all()[index].id.clone())
             .collect();
-        let action = fault.action.as_str();
+        let action = fault.action.kind();
         let devices = if affected.is_empty() {
             String::new()
         } else {
@@ -379,7 +379,6 @@ impl RunLoop {
             seconds(now),
             instances.join(", ")
         ));
-        let action = action.to_owned();
         let harmful = fault.action.harmful();
         self.recorder.record(
             now,
@@ -388,6 +387,7 @@ impl RunLoop {
                 instances,
                 affected,
                 harmful,
+                lasts_us: fault.action.lasts_us(),
             },
         );
     }

@@ -2,7 +2,9 @@
 
 use super::assemble::Reading;
 use super::*;
-use crate::history::{Entry, Event, RegistrationChannel};
+use crate::fault::FaultKind;
+use crate::history::{Entry, Event, LossReason, RegistrationChannel};
+use crate::operation::RequestKind;
 use crate::scenario::Scenario;
 
 const SCENARIO: &str =
@@ -26,7 +28,7 @@ impl Story {
         let sent = Event::Sent {
             ep: ep.into(),
             ticket: ticket.clone(),
-            kind: "read".into(),
+            kind: RequestKind::Read,
             path: "/3/0/0".into(),
             repeatable: true,
             argument: None,
@@ -51,10 +53,11 @@ impl Story {
         self.with(
             at_ms,
             Event::Fault {
-                action: action.into(),
+                action: FaultKind::named(action).expect("a kind of fault"),
                 instances: vec!["A".into()],
                 affected,
                 harmful,
+                lasts_us: None,
             },
         )
     }
@@ -150,14 +153,14 @@ fn devices_and_events_are_counted() {
         2000,
         Event::DeviceLostRegistration {
             ep: "d2".into(),
-            reason: "4.04".into(),
+            reason: LossReason::NotFound,
         },
     );
     let story = story.with(
         2100,
         Event::DeviceLostRegistration {
             ep: "d3".into(),
-            reason: "4.04".into(),
+            reason: LossReason::NotFound,
         },
     );
     let story = story.with(2200, registered("d2", true));

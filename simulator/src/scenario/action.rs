@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::{Client, ClockOwner, Connections, Keeps, Network};
+use crate::fault::{FaultKind, Worlds};
 
 /// `fault.do`
 #[derive(Clone, Debug, PartialEq)]
@@ -124,34 +125,52 @@ pub enum DeviceChoice {
 }
 
 impl FaultAction {
-    /// As in the scenario file and in the history.
-    pub fn as_str(&self) -> &'static str {
+    /// Of which kind it is.
+    pub fn kind(&self) -> FaultKind {
         match self {
-            FaultAction::Kill => "kill",
-            FaultAction::Stop => "stop",
-            FaultAction::Restart => "restart",
-            FaultAction::Pause => "pause",
-            FaultAction::Resume => "resume",
-            FaultAction::Network(_) => "network",
-            FaultAction::FlowReset => "flow-reset",
+            FaultAction::Kill => FaultKind::Kill,
+            FaultAction::Stop => FaultKind::Stop,
+            FaultAction::Restart => FaultKind::Restart,
+            FaultAction::Pause => FaultKind::Pause,
+            FaultAction::Resume => FaultKind::Resume,
+            FaultAction::Network(_) => FaultKind::Network,
+            FaultAction::FlowReset => FaultKind::FlowReset,
             FaultAction::Devices(fault) => match fault.mood {
-                DeviceMood::Reboot { .. } => "reboot",
-                DeviceMood::Sleep { .. } => "sleep",
-                DeviceMood::NatRebind => "nat-rebind",
-                DeviceMood::Deregister { .. } => "deregister",
+                DeviceMood::Reboot { .. } => FaultKind::Reboot,
+                DeviceMood::Sleep { .. } => FaultKind::Sleep,
+                DeviceMood::NatRebind => FaultKind::NatRebind,
+                DeviceMood::Deregister { .. } => FaultKind::Deregister,
             },
-            FaultAction::RedisCut { .. } => "redis-cut",
-            FaultAction::RedisSlow { .. } => "redis-slow",
-            FaultAction::RedisKill { .. } => "redis-kill",
-            FaultAction::RedisRestart => "redis-restart",
-            FaultAction::RedisFull { .. } => "redis-full",
-            FaultAction::RedisFlush => "redis-flush",
-            FaultAction::RedisFailover { .. } => "redis-failover",
-            FaultAction::Partition => "partition",
-            FaultAction::Heal => "heal",
-            FaultAction::ClockJump { .. } => "clock-jump",
-            FaultAction::ClockDrift { .. } => "clock-drift",
+            FaultAction::RedisCut { .. } => FaultKind::RedisCut,
+            FaultAction::RedisSlow { .. } => FaultKind::RedisSlow,
+            FaultAction::RedisKill { .. } => FaultKind::RedisKill,
+            FaultAction::RedisRestart => FaultKind::RedisRestart,
+            FaultAction::RedisFull { .. } => FaultKind::RedisFull,
+            FaultAction::RedisFlush => FaultKind::RedisFlush,
+            FaultAction::RedisFailover { .. } => FaultKind::RedisFailover,
+            FaultAction::Partition => FaultKind::Partition,
+            FaultAction::Heal => FaultKind::Heal,
+            FaultAction::ClockJump { .. } => FaultKind::ClockJump,
+            FaultAction::ClockDrift { .. } => FaultKind::ClockDrift,
         }
+    }
+
+    /// How many microseconds it lasts by itself; none: to the end, until another fault undoes it, or no time at all.
+    pub fn lasts_us(&self) -> Option<u64> {
+        let time = match self {
+            FaultAction::RedisCut { half_open: time, .. }
+            | FaultAction::RedisSlow { stall: time, .. }
+            | FaultAction::RedisFull { duration: time }
+            | FaultAction::RedisFailover { old_master: time, .. } => *time,
+            FaultAction::Devices(DeviceFault { mood, .. }) => match mood {
+                DeviceMood::Reboot { off: time }
+                | DeviceMood::Deregister { off: time }
+                | DeviceMood::Sleep { duration: time } => *time,
+                DeviceMood::NatRebind => return None,
+            },
+            _ => return None,
+        };
+        u64::try_from(time.as_micros()).ok().filter(|time| *time > 0)
     }
 
     /// True if it hits instances, so that `fault.instance` says which.
@@ -164,38 +183,12 @@ impl FaultAction {
 
     /// True if it takes service away, false if it gives it back (as in `Event::Fault`).
     pub fn harmful(&self) -> bool {
-        matches!(
-            self,
-            FaultAction::Kill
-                | FaultAction::Stop
-                | FaultAction::Pause
-                | FaultAction::RedisCut { .. }
-                | FaultAction::RedisSlow { .. }
-                | FaultAction::RedisKill { .. }
-                | FaultAction::RedisFull { .. }
-                | FaultAction::RedisFlush
-                | FaultAction::RedisFailover { .. }
-                | FaultAction::Partition
-                | FaultAction::ClockJump { .. }
-        )
+        self.kind().harms_cluster()
     }
 
     /// True if processes and sockets of a real machine are not enough to do it.
     pub fn needs_virtual_world(&self) -> bool {
-        matches!(
-            self,
-            FaultAction::RedisCut { .. }
-                | FaultAction::RedisSlow { .. }
-                | FaultAction::RedisKill { .. }
-                | FaultAction::RedisRestart
-                | FaultAction::RedisFull { .. }
-                | FaultAction::RedisFlush
-                | FaultAction::RedisFailover { .. }
-                | FaultAction::Partition
-                | FaultAction::Heal
-                | FaultAction::ClockJump { .. }
-                | FaultAction::ClockDrift { .. }
-        )
+        self.kind().declaration().worlds == Worlds::Virtual
     }
 
     /// True if the back end's own connections can be its target.

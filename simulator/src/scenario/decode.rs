@@ -9,6 +9,7 @@ use super::schema::{KINDS, SCENARIO};
 use super::section::{Problems, Section};
 use super::units::parse_duration;
 use super::*;
+use crate::operation::RequestKind;
 use crate::report::schema::wrong_path;
 
 /// The longest `timeout` a request may carry (northbound interface: 24 h).

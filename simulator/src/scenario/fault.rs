@@ -9,6 +9,7 @@ use super::document::Value;
 use super::section::Section;
 use super::units::parse_duration;
 use super::*;
+use crate::fault::FaultKind;
 
 /// What is lost is written down for as long.
 const MAX_FORGOTTEN: Duration = Duration::from_secs(60);
@@ -194,8 +195,9 @@ fn check_keys_of_fault(section: &Section<'_>, action: &FaultAction) {
         action,
         FaultAction::RedisCut { .. } | FaultAction::RedisSlow { .. }
     );
-    let name = action.as_str();
-    let on_clocks = matches!(name, "clock-jump" | "clock-drift");
+    let kind = action.kind();
+    let name = kind.as_str();
+    let on_clocks = matches!(kind, FaultKind::ClockJump | FaultKind::ClockDrift);
     let keys = [
         ("network", is_network, is_network),
         (
@@ -204,8 +206,12 @@ fn check_keys_of_fault(section: &Section<'_>, action: &FaultAction) {
             action.hits_instances() && !on_links,
         ),
         ("of", on_clocks, false),
-        ("by", name == "clock-jump", name == "clock-jump"),
-        ("rate", name == "clock-drift", name == "clock-drift"),
+        ("by", kind == FaultKind::ClockJump, kind == FaultKind::ClockJump),
+        (
+            "rate",
+            kind == FaultKind::ClockDrift,
+            kind == FaultKind::ClockDrift,
+        ),
         (
             "outputs",
             action.harmful() && !action.hits_broker() && !on_clocks,
@@ -213,20 +219,36 @@ fn check_keys_of_fault(section: &Section<'_>, action: &FaultAction) {
         ),
         ("share", on_devices, false),
         ("devices", on_devices, false),
-        ("off", matches!(name, "reboot" | "deregister"), false),
+        (
+            "off",
+            matches!(kind, FaultKind::Reboot | FaultKind::Deregister),
+            false,
+        ),
         (
             "duration",
-            matches!(name, "sleep" | "redis-full"),
-            name == "redis-full",
+            matches!(kind, FaultKind::Sleep | FaultKind::RedisFull),
+            kind == FaultKind::RedisFull,
         ),
         ("connection", on_links, false),
-        ("half_open", name == "redis-cut", false),
-        ("stall", name == "redis-slow", name == "redis-slow"),
-        ("keeps", name == "redis-kill", name == "redis-kill"),
-        ("lag", name == "redis-failover", name == "redis-failover"),
-        ("old_master", name == "redis-failover", false),
-        ("clients", name == "redis-failover", false),
-        ("output_buffer", name == "redis-slow", false),
+        ("half_open", kind == FaultKind::RedisCut, false),
+        (
+            "stall",
+            kind == FaultKind::RedisSlow,
+            kind == FaultKind::RedisSlow,
+        ),
+        (
+            "keeps",
+            kind == FaultKind::RedisKill,
+            kind == FaultKind::RedisKill,
+        ),
+        (
+            "lag",
+            kind == FaultKind::RedisFailover,
+            kind == FaultKind::RedisFailover,
+        ),
+        ("old_master", kind == FaultKind::RedisFailover, false),
+        ("clients", kind == FaultKind::RedisFailover, false),
+        ("output_buffer", kind == FaultKind::RedisSlow, false),
     ];
     for (key, belongs, needed) in keys {
         match section.get(key) {

@@ -21,6 +21,8 @@ mod tests;
 
 use std::time::Duration;
 
+use crate::operation::RequestKind;
+
 pub use action::{DeviceChoice, DeviceFault, DeviceMood, FaultAction};
 pub use draft::{Draft, millis};
 pub use error::{Problem, ScenarioError};
@@ -219,58 +221,6 @@ pub struct MixPart {
     pub weight: u32,
 }
 
-/// The kinds of requests that the load can send.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum RequestKind {
-    /// Read
-    Read,
-    /// Write, mode REPLACE (PUT)
-    Write,
-    /// Write, mode UPDATE (POST): changes one resource of an instance
-    WriteUpdate,
-    /// Execute
-    Execute,
-    /// What is no request: JSON that ends too early, of which the ticket can be read (rule 7 of the contract)
-    Malformed,
-}
-
-impl RequestKind {
-    /// As in the scenario file.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            RequestKind::Read => "read",
-            RequestKind::Write => "write",
-            RequestKind::WriteUpdate => "write-update",
-            RequestKind::Execute => "execute",
-            RequestKind::Malformed => "malformed",
-        }
-    }
-
-    /// `kind` in the northbound interface, where the two writes differ in their `mode`, and what is malformed would be a read.
-    pub fn northbound(self) -> &'static str {
-        match self {
-            RequestKind::WriteUpdate => "write",
-            RequestKind::Malformed => "read",
-            other => other.as_str(),
-        }
-    }
-
-    /// False for kinds that may reach the device at most once (rule 4 of the contract).
-    pub fn repeatable(self) -> bool {
-        matches!(self, RequestKind::Read | RequestKind::Write)
-    }
-
-    /// The path that is meant when the scenario names none.
-    pub fn default_path(self) -> &'static str {
-        match self {
-            RequestKind::Read | RequestKind::Malformed => "/3/0/0",
-            RequestKind::Write => "/3/0/15",
-            RequestKind::WriteUpdate => "/3/0",
-            RequestKind::Execute => "/3303/0/5605",
-        }
-    }
-}
-
 /// One `[[fault]]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fault {
@@ -345,10 +295,7 @@ impl Scenario {
                 _ => return None,
             };
             let at = units::show_duration(fault.at);
-            Some(format!(
-                "`{key}` of the fault `{}` at {at}",
-                fault.action.as_str()
-            ))
+            Some(format!("`{key}` of the fault `{}` at {at}", fault.action.kind()))
         })
     }
 

@@ -237,7 +237,7 @@ fn faults_are_in_the_order_of_time_and_a_network_fault_changes_only_what_it_name
     let seen: Vec<_> = scenario
         .fault
         .iter()
-        .map(|fault| (fault.action.as_str(), fault.target))
+        .map(|fault| (fault.action.kind().as_str(), fault.target))
         .collect();
     let expected = [
         ("kill", Target::Busiest),

@@ -27,7 +27,7 @@ use super::process::Process;
 use super::queue::EventQueue;
 use super::trace::Lane;
 use super::watch::{Watching, tell};
-use crate::history::RegistrationChannel;
+use crate::history::{ExitStatus, RegistrationChannel};
 use crate::scenario::{Connections, FaultAction, Keeps, Scenario, instance_id};
 use crate::seed::{Purpose, generator};
 
@@ -85,7 +85,7 @@ pub enum ClusterEvent {
         /// Which one.
         instance: usize,
         /// As the operating system would say it.
-        status: String,
+        status: ExitStatus,
         /// True if a fault asked for it.
         expected: bool,
         /// What it said last.
@@ -240,7 +240,7 @@ impl Cluster {
         match action {
             FaultAction::Kill => {
                 process.ending = true;
-                self.end(now, instance, "signal 9", None);
+                self.end(now, instance, ExitStatus::Signal(9), None);
             }
             FaultAction::Stop => process.terminate(),
             FaultAction::Pause => process.paused = true,
@@ -492,12 +492,12 @@ impl Cluster {
                 self.events.push_back(ClusterEvent::Ready(instance));
                 self.check_links(instance);
             }
-            Output::Left => self.end(now, instance, "exit 0", None),
-            Output::Fatal(message) => self.end(now, instance, "exit 3", Some(message)),
+            Output::Left => self.end(now, instance, ExitStatus::Code(0), None),
+            Output::Fatal(message) => self.end(now, instance, ExitStatus::Code(3), Some(message)),
         }
     }
 
-    fn end(&mut self, now: Time, instance: usize, status: &str, words: Option<String>) {
+    fn end(&mut self, now: Time, instance: usize, status: ExitStatus, words: Option<String>) {
         let Some(mut process) = self.slots[instance].process.take() else {
             return;
         };
@@ -508,7 +508,7 @@ impl Cluster {
             .for_each(|connection| self.broker.close(now, connection));
         self.events.push_back(ClusterEvent::Exited {
             instance,
-            status: status.to_owned(),
+            status,
             expected: process.ending,
             words,
         });

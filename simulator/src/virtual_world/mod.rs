@@ -77,7 +77,7 @@ pub fn run_until(
             version: env!("CARGO_PKG_VERSION").to_owned(),
         },
         warnings: world.warnings(),
-        defects: world.defects().to_vec(),
+        defects: world.defects().iter().map(ToString::to_string).collect(),
         ..RunFacts::default()
     };
     Ok(Outcome {

@@ -11,6 +11,7 @@ use server::partition::Partition;
 use server::store::{Call, Reply};
 
 use super::watch::{contains, lane_of};
+use crate::fault::FaultKind;
 
 /// Lines kept; a ticket that has more repeats itself.
 const MAX_LINES: usize = 2000;
@@ -261,7 +262,7 @@ impl Trace {
     }
 
     /// A fault strikes.
-    pub fn fault(&mut self, now: Time, instances: &[usize], action: &str) {
+    pub fn fault(&mut self, now: Time, instances: &[usize], action: FaultKind) {
         let text = format!("*** {action}");
         if instances.is_empty() {
             self.add(now, Lane::Device, Lane::Device, text.clone());

@@ -38,6 +38,24 @@ const DEVICE_PORT: u16 = 5683;
 /// Where the balancer's health pings come from.
 const BALANCER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 5699);
 
+/// Something that happened though no fault explains it, and that no rule of the checker is about.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Defect {
+    /// An instance ended by itself.
+    EndedByItself(String),
+    /// The broker refused a script.
+    RefusedScript(String),
+}
+
+/// As a person reads it.
+impl std::fmt::Display for Defect {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Defect::EndedByItself(words) | Defect::RefusedScript(words) => f.write_str(words),
+        }
+    }
+}
+
 /// Everything that takes part in a run.
 pub struct World {
     now: Time,
@@ -56,7 +74,7 @@ pub struct World {
     quiet_since: Option<Time>,
     entries: VecDeque<Entry>,
     warnings: Vec<String>,
-    defects: Vec<String>,
+    defects: Vec<Defect>,
     watching: Watching,
     progress: Progress,
 }
@@ -167,7 +185,7 @@ impl World {
     }
 
     /// What happened that no fault explains and no rule of the checker is about.
-    pub fn defects(&self) -> &[String] {
+    pub fn defects(&self) -> &[Defect] {
         &self.defects
     }
 
@@ -315,7 +333,8 @@ impl World {
                 let id = self.cluster.id(instance).to_owned();
                 if !expected {
                     let words = words.unwrap_or_default();
-                    self.note_defect(format!("instance {id} ended by itself ({status}): {words}"));
+                    let words = format!("instance {id} ended by itself ({status}): {words}");
+                    self.note_defect(Defect::EndedByItself(words));
                 }
                 self.record(Event::InstanceExited { id, status, expected });
             }
@@ -325,7 +344,8 @@ impl World {
                 }
             }
             ClusterEvent::Refused(error) => {
-                self.note_defect(format!("the broker refused a script: {error}"));
+                let words = format!("the broker refused a script: {error}");
+                self.note_defect(Defect::RefusedScript(words));
             }
         }
     }
@@ -351,10 +371,10 @@ impl World {
         }
     }
 
-    fn note_defect(&mut self, message: String) {
+    fn note_defect(&mut self, defect: Defect) {
         if self.defects.len() < MAX_DEFECTS {
-            self.progress.note(&message);
-            self.defects.push(message);
+            self.progress.note(&defect.to_string());
+            self.defects.push(defect);
         }
     }
 
@@ -378,7 +398,7 @@ impl World {
     }
 
     fn note_no_effect(&mut self, fault: &Fault, reason: &str) {
-        let (action, now) = (fault.action.as_str(), self.now);
+        let (action, now) = (fault.action.kind(), self.now);
         self.warn(format!("the fault `{action}` at {now} had no effect: {reason}"));
     }
 
@@ -494,8 +514,8 @@ impl World {
             .iter()
             .map(|&index| self.cluster.id(index).to_owned())
             .collect();
-        let action = fault.action.as_str().to_owned();
-        self.trace(|trace| trace.fault(self.now, hit, &action));
+        let action = fault.action.kind();
+        self.trace(|trace| trace.fault(self.now, hit, action));
         let seconds = seconds(self.now);
         let devices = affected.len();
         self.progress.note(&format!(
@@ -508,6 +528,7 @@ impl World {
             instances,
             affected,
             harmful,
+            lasts_us: fault.action.lasts_us(),
         });
     }
 

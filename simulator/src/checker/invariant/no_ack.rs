@@ -20,12 +20,7 @@ impl Invariant for NoAck {
         let Some(ticket) = book.find(message).map(|id| book.ticket(id)) else {
             return;
         };
-        if !stored
-            || ticket.ack.is_some()
-            || ticket.ended()
-            || ticket.crossed_eras
-            || &*ticket.kind == "cancel"
-        {
+        if !stored || ticket.ack.is_some() || ticket.ended() || ticket.crossed_eras {
             return;
         }
         if !book.timeline.may_have_missed(ticket.first_sent_us, entry.at_us) {

@@ -10,6 +10,7 @@ use super::Invariant;
 use crate::checker::book::{Book, EndpointId};
 use crate::checker::message::{Body, Message};
 use crate::checker::{Breach, Found};
+use crate::dialect::ErrorCode;
 use crate::history::{Entry, Event};
 
 /// Longer than a takeover, and than two retransmissions of CoAP (RFC 7252, 4.8: 3 s and 6 s at most) after it.
@@ -51,7 +52,7 @@ impl Invariant for Unserved {
             Body::Error(error) => &error.code,
             _ => return,
         };
-        let (Some(ack), "TIMEOUT", None) = (ticket.ack, code.as_str(), &ticket.terminal) else {
+        let (Some(ack), ErrorCode::Timeout, None) = (ticket.ack, code, &ticket.terminal) else {
             return;
         };
         let answered = self.answered_us.get(&ticket.endpoint).copied().unwrap_or(0);

@@ -13,7 +13,9 @@ use super::Invariant;
 use crate::checker::book::{Book, Outcome, Ticket};
 use crate::checker::message::{Body, Message, Response};
 use crate::checker::{Breach, Found};
+use crate::dialect::ErrorCode;
 use crate::history::{Entry, Event};
+use crate::operation::RequestKind;
 
 /// Serial Number of Device (LwM2M core TS, Annex E.4).
 const SERIAL_NUMBER: &str = "/3/0/2";
@@ -50,10 +52,12 @@ impl Invariant for WrongValue {
             return;
         };
         let wrong = match &message.body {
-            body if &*ticket.kind == "malformed" => not_refused(body),
-            Body::Response(response) if &*ticket.kind == "read" => self.wrong_read(response, ticket, book),
+            body if ticket.kind == RequestKind::Malformed => not_refused(body),
+            Body::Response(response) if ticket.kind == RequestKind::Read => {
+                self.wrong_read(response, ticket, book)
+            }
             Body::Response(response) => wrong_success(response, ticket, book),
-            Body::Error(error) if error.code == "UNDECODABLE" => self.wrong_judgement(ticket, book),
+            Body::Error(error) if error.code == ErrorCode::Undecodable => self.wrong_judgement(ticket, book),
             Body::Error(error) if error.sent == Some(false) && executed_in_this_era(ticket, book) => {
                 Some("\"sent\":false, but the device has executed it".into())
             }
@@ -68,7 +72,7 @@ impl Invariant for WrongValue {
 /// What is wrong with this for what is no request.
 fn not_refused(body: &Body) -> Option<String> {
     match body {
-        Body::Error(error) if error.code == "BAD_REQUEST" => None,
+        Body::Error(error) if error.code == ErrorCode::BadRequest => None,
         Body::Error(error) => Some(format!("what is no request ended with {}", error.code)),
         _ => Some("what is no request was taken for one".to_owned()),
     }

@@ -7,8 +7,8 @@ mod registrations;
 mod unserved;
 
 use super::*;
-use crate::history::Event;
-use crate::history::RegistrationChannel;
+use crate::history::{CoapCode, Event, RegistrationChannel};
+use lwm2m::coap::Code;
 
 const MS: u64 = 1000;
 const RULES: Rules = Rules {
@@ -17,6 +17,11 @@ const RULES: Rules = Rules {
     lossless: true,
     way_us: 1_100_000,
 };
+
+/// The kind with this name in a history: of a fault, a request, or what a device does.
+fn kind_named<T: serde::de::DeserializeOwned>(name: &str) -> T {
+    serde_json::from_value(name.into()).expect("a name that a history knows")
+}
 
 /// A history under construction; times are milliseconds.
 #[derive(Default)]
@@ -64,7 +69,7 @@ impl Story {
             Event::Sent {
                 ep: "dev-1".into(),
                 ticket: ticket.into(),
-                kind: kind.into(),
+                kind: kind_named(kind),
                 path: path.into(),
                 repeatable: kind != "execute",
                 argument,
@@ -147,12 +152,12 @@ impl Story {
             at_ms,
             Event::DeviceExecuted {
                 ep: "dev-1".into(),
-                kind: kind.into(),
+                kind: kind_named(kind),
                 path: path.into(),
                 message_id: exchange,
                 token: format!("{exchange:04x}"),
                 argument: said.err().map(Into::into),
-                code: "2.05".into(),
+                code: CoapCode(Code::CONTENT),
                 value: said.ok().map(Into::into),
                 values: None,
                 nonsense: false,
@@ -179,10 +184,11 @@ impl Story {
         self.with(
             at_ms,
             Event::Fault {
-                action: action.into(),
+                action: kind_named(action),
                 instances: vec![id.into()],
                 affected: vec!["dev-1".into()],
                 harmful: action != "resume",
+                lasts_us: None,
             },
         )
     }

@@ -1,6 +1,8 @@
 //! Registration events in and out of sequence.
 
 use super::*;
+use crate::fault::FaultKind;
+use crate::history::LossReason;
 
 /// The registration r1 of `dev-1`, with rev 1, after 1 ms.
 fn announced() -> Story {
@@ -139,15 +141,16 @@ fn a_registration_is_replaced_only_if_its_device_registers_again() {
         violation.explanation,
         "r1 was replaced, though the device that has it did not register again"
     );
-    let (ep, reason) = ("dev-1".into(), "silence".into());
+    let (ep, reason) = ("dev-1".into(), LossReason::Silence);
     assert_lawful(&replaced(Some(Event::DeviceLostRegistration { ep, reason })));
-    let (ep, code) = ("dev-1".into(), "5.03".into());
+    let (ep, code) = ("dev-1".into(), CoapCode(Code::SERVICE_UNAVAILABLE));
     assert_lawful(&replaced(Some(Event::DeviceRefused { ep, code })));
     assert_lawful(&replaced(Some(Event::Fault {
-        action: "reboot".into(),
+        action: FaultKind::Reboot,
         instances: Vec::new(),
         affected: Vec::new(),
         harmful: true,
+        lasts_us: None,
     })));
 }
 

@@ -14,7 +14,8 @@ use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 
 use super::{Fleet, FleetConfig};
-use crate::history::Event;
+use crate::history::{CoapCode, Event, LossReason};
+use crate::operation::Method;
 
 fn secs(secs: u64) -> Time {
     Time::from_millis(secs * 1000)

@@ -2,17 +2,17 @@
 
 use super::*;
 
-fn lost(reason: &str) -> Event {
+fn lost(reason: LossReason) -> Event {
     Event::DeviceLostRegistration {
         ep: "dev-0".to_owned(),
-        reason: reason.to_owned(),
+        reason,
     }
 }
 
-fn refused(code: &str) -> Event {
+fn refused(code: Code) -> Event {
     Event::DeviceRefused {
         ep: "dev-0".to_owned(),
-        code: code.to_owned(),
+        code: CoapCode(code),
     }
 }
 
@@ -130,7 +130,10 @@ fn a_device_registers_again_at_once_after_4_04() {
     fleet.handle_timeout(secs(30));
     let update = one_sent(&mut fleet);
     deliver(&mut fleet, secs(30), &answer(&update, Code::NOT_FOUND));
-    assert_eq!((events(&mut fleet), fleet.registered()), (vec![lost("4.04")], 0));
+    assert_eq!(
+        (events(&mut fleet), fleet.registered()),
+        (vec![lost(LossReason::NotFound)], 0)
+    );
     fleet.handle_timeout(secs(30));
     let register = one_sent(&mut fleet);
     assert_eq!(path(&register), "rd");
@@ -163,7 +166,7 @@ fn after_silence_a_device_registers_again_after_a_pause_that_grows() {
         losses.extend(events(&mut fleet));
         now = fleet.next_deadline().unwrap();
     }
-    assert_eq!(losses, [lost("silence")]);
+    assert_eq!(losses, [lost(LossReason::Silence)]);
     assert!(copies[..5].iter().all(|(_, path)| path == "rd/00a"));
     assert!(copies[5..].iter().all(|(_, path)| path == "rd"));
     for (attempt, longest) in [(1, 1_000_000), (2, 2_000_000), (3, 4_000_000)] {
@@ -183,7 +186,7 @@ fn a_refused_update_is_repeated_after_a_pause_without_a_new_registration() {
     deliver(&mut fleet, secs(30), &answer(&update, Code::SERVICE_UNAVAILABLE));
     assert_eq!(
         (events(&mut fleet), fleet.registered()),
-        (vec![refused("5.03")], 1)
+        (vec![refused(Code::SERVICE_UNAVAILABLE)], 1)
     );
     let next = fleet.next_deadline().unwrap();
     assert!((Time::from_millis(30_500)..=secs(31)).contains(&next), "{next}");
@@ -200,7 +203,7 @@ fn max_age_of_a_5_03_lengthens_the_pause_up_to_its_limit() {
         let mut unavailable = answer(&register, Code::SERVICE_UNAVAILABLE);
         unavailable.options.push_uint(option::MAX_AGE, max_age);
         deliver(&mut fleet, Time::ZERO, &unavailable);
-        assert_eq!(events(&mut fleet), [refused("5.03")]);
+        assert_eq!(events(&mut fleet), [refused(Code::SERVICE_UNAVAILABLE)]);
         assert_eq!(fleet.next_deadline(), Some(secs(pause)));
         fleet.handle_timeout(secs(pause));
         assert_eq!(path(&one_sent(&mut fleet)), "rd");
@@ -215,7 +218,7 @@ fn a_2_01_without_location_is_no_registration() {
     deliver(&mut fleet, Time::ZERO, &answer(&register, Code::CREATED));
     assert_eq!(
         (events(&mut fleet), fleet.registered()),
-        (vec![refused("2.01")], 0)
+        (vec![refused(Code::CREATED)], 0)
     );
 }
 

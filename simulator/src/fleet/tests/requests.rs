@@ -371,12 +371,12 @@ fn the_ledger_has_one_entry_per_execution_and_none_for_a_copy() {
     assert_eq!(one_sent(&mut fleet), first, "a copy gets the same answer");
     let executed = Event::DeviceExecuted {
         ep: "dev-0".to_owned(),
-        kind: "execute".to_owned(),
+        kind: Method::Execute,
         path: "/3/0/4".to_owned(),
         message_id: 9,
         token: "abcd".to_owned(),
         argument: Some("0='ticket-1'".to_owned()),
-        code: "2.04".to_owned(),
+        code: CoapCode(Code::CHANGED),
         value: None,
         values: None,
         nonsense: false,
@@ -412,23 +412,23 @@ fn the_ledger_tells_what_was_read_and_written() {
             other => panic!("expected an execution, found {other:?}"),
         })
         .collect();
-    let entry = |kind: &str, path: &str, argument: Option<&str>, code: &str, value: Option<&str>| {
+    let entry = |kind, path: &str, argument: Option<&str>, code, value: Option<&str>| {
         let owned = |text: Option<&str>| text.map(str::to_owned);
         (
-            kind.to_owned(),
+            kind,
             path.to_owned(),
             owned(argument),
-            code.to_owned(),
+            CoapCode(code),
             owned(value),
         )
     };
     assert_eq!(
         entries,
         [
-            entry("read", "/3/0/2", None, "2.05", Some("dev-0")),
-            entry("write", "/3/0/15", Some("ticket-2"), "2.04", None),
-            entry("write", "/3/0", Some("ticket-3"), "2.04", None),
-            entry("read", "/3/0/99", None, "4.04", None),
+            entry(Method::Read, "/3/0/2", None, Code::CONTENT, Some("dev-0")),
+            entry(Method::Write, "/3/0/15", Some("ticket-2"), Code::CHANGED, None),
+            entry(Method::Write, "/3/0", Some("ticket-3"), Code::CHANGED, None),
+            entry(Method::Read, "/3/0/99", None, Code::NOT_FOUND, None),
         ]
     );
 }

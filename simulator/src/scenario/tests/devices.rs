@@ -54,7 +54,7 @@ fn faults_of_devices_name_a_share_or_devices() {
             FaultAction::FlowReset,
         ]
     );
-    let names: Vec<_> = found.iter().map(FaultAction::as_str).collect();
+    let names: Vec<_> = found.iter().map(|action| action.kind().as_str()).collect();
     assert_eq!(
         names,
         ["reboot", "sleep", "nat-rebind", "deregister", "flow-reset"]

@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 use serde_json::{Value as Json, json};
 use server::store::Script;
 
+use crate::fault::{FAULTS, FaultKind};
 use crate::history::{Entry, Event};
-use crate::scenario::schema::fault_names;
 use crate::virtual_world::transitions::{HEADINGS, Transition, known};
 use crate::virtual_world::watch::{EFFECTS, Watch, statuses};
 
@@ -19,7 +19,7 @@ type Counts<K> = BTreeMap<K, u64>;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Coverage {
     /// Faults that had an effect, by what they do.
-    pub faults: Counts<String>,
+    pub faults: Counts<FaultKind>,
     /// Statuses, by script.
     pub statuses: Counts<(usize, &'static str)>,
     /// What scripts published or ordered, by script.
@@ -95,10 +95,7 @@ impl Coverage {
     /// Takes an entry of a history.
     pub fn observe(&mut self, entry: &Entry) {
         if let Event::Fault { action, .. } = &entry.event {
-            match self.faults.get_mut(action) {
-                Some(count) => *count += 1,
-                None => drop(self.faults.insert(action.clone(), 1)),
-            }
+            *self.faults.entry(*action).or_default() += 1;
         }
         if let Some(transition) = transition(&entry.event) {
             *self.transitions.entry(transition).or_default() += 1;
@@ -123,8 +120,8 @@ impl Coverage {
 
     /// All that is known, with 0 for what was never reached: a heading and its lines each.
     fn lines(&self) -> Vec<(String, Vec<(String, u64)>)> {
-        let count = |name: &str| self.faults.get(name).copied().unwrap_or(0);
-        let faults = fault_names().iter().map(|name| ((*name).to_owned(), count(name)));
+        let count = |kind| self.faults.get(kind).copied().unwrap_or(0);
+        let faults = FAULTS.iter().map(|it| (it.name.to_owned(), count(&it.kind)));
         let mut all = vec![("faults".to_owned(), faults.collect())];
         for script in Script::ALL {
             let known = statuses(script)

@@ -50,7 +50,10 @@ pub struct Flavour {
 impl Flavour {
     /// That of a seed. What the scenario is about itself, it is more often. What is drawn of clocks comes from `clocks`.
     pub fn draw(random: &mut ChaCha8Rng, mut clocks: ChaCha8Rng, base: &Scenario) -> Flavour {
-        let has = |action: &str| base.fault.iter().any(|fault| fault.action.as_str() == action);
+        let has = |name: &str| {
+            let mut kinds = base.fault.iter().map(|fault| fault.action.kind());
+            kinds.any(|kind| kind.as_str() == name)
+        };
         let own = |kind: &str| has(kind) || kind == "late-ears" && has("redis-slow") && has("stop");
         let (devices, broker) = pick(
             random,

@@ -135,6 +135,7 @@ fn expectations() -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fault::FAULTS;
     use crate::scenario::{FaultAction, Target};
 
     const BASE: &str = "name = \"base\"\nquestion = \"?\"\nduration = \"29s\"\n[cluster]\ninstances = 3\n\
@@ -191,31 +192,12 @@ mod tests {
             .map(|it| it.fault)
             .collect();
         let all = || faults.iter().flatten();
-        for action in [
-            "kill",
-            "pause",
-            "stop",
-            "resume",
-            "restart",
-            "network",
-            "flow-reset",
-            "reboot",
-            "sleep",
-            "nat-rebind",
-            "deregister",
-            "redis-cut",
-            "redis-slow",
-            "redis-kill",
-            "redis-restart",
-            "redis-failover",
-            "redis-full",
-            "redis-flush",
-            "partition",
-            "heal",
-            "clock-jump",
-            "clock-drift",
-        ] {
-            assert!(all().any(|fault| fault.action.as_str() == action), "{action}");
+        for known in &FAULTS {
+            assert!(
+                all().any(|fault| fault.action.kind() == known.kind),
+                "{}",
+                known.name
+            );
         }
         for target in [
             Target::Busiest,

@@ -15,7 +15,7 @@ use crate::scenario::Scenario;
 use crate::virtual_world::diagram;
 use crate::virtual_world::trace::Trace;
 use crate::virtual_world::watch::Watch;
-use crate::virtual_world::world::World;
+use crate::virtual_world::world::{Defect, World};
 
 /// Something that must not happen.
 #[derive(Clone, Debug, PartialEq)]
@@ -132,14 +132,12 @@ fn run_and_judge(scenario: &Scenario) -> Result<Trial, EnvironmentError> {
         ticket: violation.ticket,
         explanation: violation.explanation,
     });
-    let defects = world.defects().iter().map(|message| {
-        let by_itself = message.contains("ended by itself");
-        let kind = if by_itself {
-            "ended_by_itself"
-        } else {
-            "refused_script"
+    let defects = world.defects().iter().map(|found| {
+        let kind = match found {
+            Defect::EndedByItself(_) => "ended_by_itself",
+            Defect::RefusedScript(_) => "refused_script",
         };
-        defect(kind, message.clone())
+        defect(kind, found.to_string())
     });
     let wrong = violations.chain(defects).collect();
     coverage.add_watch(&watch.borrow());
