@@ -16,6 +16,7 @@ use crate::history::Event;
 use crate::load::{Load, LoadOptions};
 use crate::network::{Impairment, Network, Packet};
 use crate::progress::seconds;
+use crate::report::Unsent;
 use crate::scenario::{FaultAction, Scenario};
 use crate::seed::{Purpose, generator};
 
@@ -141,8 +142,16 @@ impl Outside {
         )
     }
 
+    /// The load that was not sent.
+    pub fn unsent(&self) -> Unsent {
+        Unsent {
+            skipped: self.load.skipped(),
+            refused: self.back_end.counts().refused,
+        }
+    }
+
     /// What a reader of the report should know: counts of what did not go as the scenario has it, some of them zero.
-    pub fn warnings(&self) -> [(u64, &'static str); 6] {
+    pub fn warnings(&self) -> [(u64, &'static str); 4] {
         let (up, down, counts) = (self.uplink.stats(), self.downlink.stats(), self.back_end.counts());
         [
             (
@@ -156,14 +165,6 @@ impl Outside {
             (
                 self.balancer.dropped(),
                 "datagrams of devices were dropped because no instance was healthy",
-            ),
-            (
-                self.load.skipped(),
-                "requests were not made because no device was registered",
-            ),
-            (
-                counts.refused,
-                "requests were not made because too many tickets were open",
             ),
             (counts.unreadable, "messages of the cluster could not be read"),
         ]

@@ -1,7 +1,7 @@
 //! The command line: arguments in, exit code out. Everything it does is done by the other modules; here they meet.
 //!
-//! Exit codes: 0 pass, 1 an expectation failed, 2 the scenario or the command line is wrong, 3 the environment failed,
-//! 130 interrupted.
+//! Exit codes: 0 pass, 1 an expectation failed or an instance ended by itself, 2 the scenario or the command line is wrong,
+//! 3 the environment failed or the run is inconclusive, 130 interrupted.
 
 mod interrupt;
 mod run;
@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::real::embedded_broker;
-use crate::report::Style;
+use crate::report::{Style, Verdict};
 use crate::scenario::{RedisChoice, parse_share};
 
 /// Simulation and load testing for LwM2M server clusters: runs a scenario against a cluster of server processes, breaks
@@ -29,8 +29,8 @@ use crate::scenario::{RedisChoice, parse_share};
     subcommand_negates_reqs = true
 )]
 #[command(
-    after_help = "Exit codes: 0 pass · 1 an expectation failed · 2 the scenario or the command line is wrong · \
-                        3 the environment failed · 130 interrupted"
+    after_help = "Exit codes: 0 pass · 1 an expectation failed, or an instance ended by itself · 2 the scenario or the \
+                        command line is wrong · 3 the environment failed, or the run is inconclusive · 130 interrupted"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -174,7 +174,18 @@ enum Failure {
 enum End {
     Pass,
     ExpectationFailed,
+    Inconclusive,
     Interrupted,
+}
+
+impl From<Verdict> for End {
+    fn from(verdict: Verdict) -> End {
+        match verdict {
+            Verdict::Pass => End::Pass,
+            Verdict::Fail => End::ExpectationFailed,
+            Verdict::Inconclusive => End::Inconclusive,
+        }
+    }
 }
 
 /// Runs the command line; `arguments` begin with the name of the program.
@@ -205,6 +216,7 @@ pub fn main_with(arguments: Vec<OsString>) -> ExitCode {
     match ended {
         Ok(End::Pass) => ExitCode::SUCCESS,
         Ok(End::ExpectationFailed) => ExitCode::from(1),
+        Ok(End::Inconclusive) => ExitCode::from(3),
         Ok(End::Interrupted) => ExitCode::from(130),
         Err(Failure::Usage(message)) => complain(&message, 2),
         Err(Failure::Environment(message)) => complain(&message, 3),

@@ -51,8 +51,8 @@ pub fn run(arguments: RunArguments) -> Result<End, Failure> {
     let regressed = baseline.is_some_and(|old| verbs::show_changes(&old, &report, arguments.max_regression));
     Ok(match (report.interrupted, report.verdict, regressed) {
         (true, _, _) => End::Interrupted,
-        (false, Verdict::Pass, false) => End::Pass,
-        (false, _, _) => End::ExpectationFailed,
+        (false, Verdict::Pass, true) => End::ExpectationFailed,
+        (false, verdict, _) => verdict.into(),
     })
 }
 

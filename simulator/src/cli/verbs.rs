@@ -6,7 +6,7 @@ use super::run::read_scenario;
 use super::{End, Failure, SchemaOf, say, style};
 use crate::history::HistoryReader;
 use crate::report::{
-    Report, Verdict, compare as comparison, judge, read_facts, schema as report_schema, screen, write_report,
+    Report, compare as comparison, judge, read_facts, schema as report_schema, screen, write_report,
 };
 use crate::run::HISTORY_FILE;
 use crate::scenario::{Scenario, schema as scenario_schema};
@@ -78,11 +78,7 @@ pub fn replay(history: &Path, out: Option<&Path>) -> Result<End, Failure> {
         write_report(out, &judged).map_err(|error| failed(&error))?;
     }
     say(&screen(&judged.report, out.unwrap_or(directory), style()));
-    Ok(if judged.report.verdict == Verdict::Pass {
-        End::Pass
-    } else {
-        End::ExpectationFailed
-    })
+    Ok(judged.report.verdict.into())
 }
 
 /// Prints a JSON Schema.

@@ -25,6 +25,7 @@ use crate::network::Packet;
 use crate::outside::Outside;
 use crate::progress::{Progress, seconds};
 use crate::recorder::Recorder;
+use crate::report::Harness;
 use crate::run::EnvironmentError;
 use crate::scenario::{Fault, FaultAction};
 use crate::targets::{Candidate, choose};
@@ -82,6 +83,8 @@ pub struct RunLoop {
     pub quiet_since: Option<Time>,
     /// The longest time by which the load generator was late.
     pub lateness: Duration,
+    /// The longest time by which the loop came too late to what was due.
+    pub lag: Duration,
 }
 
 /// Resident memory in KiB.
@@ -146,6 +149,8 @@ impl RunLoop {
 
     /// Does all that can be done now.
     fn turn(&mut self) -> Result<(), EnvironmentError> {
+        let now = self.clock.now();
+        self.lag = self.lag.max(now - self.next_deadline());
         self.receive_datagrams()?;
         for _ in 0..MESSAGES_PER_TURN {
             let Some(event) = self.northbound.try_recv() else {
@@ -441,14 +446,20 @@ impl RunLoop {
         }
     }
 
+    /// How late it was itself.
+    pub fn harness(&self) -> Harness {
+        let millis = |time: Duration| time.as_secs_f64() * 1e3;
+        Harness {
+            lag_ms: millis(self.lag),
+            late_ms: millis(self.lateness),
+            drops: self.socket.kernel_drops(),
+        }
+    }
+
     /// What a reader of the report should know about the harness itself.
     pub fn harness_warnings(&self) -> Vec<String> {
         let (foreign, unsent) = self.socket.foreign_and_unsent();
         let facts = [
-            (
-                self.socket.kernel_drops(),
-                "datagrams to devices were dropped by the kernel, because the simulator did not read in time",
-            ),
             (unsent, "datagrams of devices were not taken by the kernel"),
             (
                 foreign,

@@ -285,6 +285,7 @@ async fn build(scenario: &Scenario, options: &RunOptions, parts: Parts) -> Resul
         at_full_fleet: None,
         quiet_since: None,
         lateness: Duration::ZERO,
+        lag: Duration::ZERO,
     })
 }
 
@@ -324,6 +325,8 @@ fn facts(world: &RunLoop, broker: &MessageBroker, floor: Option<Floor>, began: I
         server_bytes_per_device: full.and_then(|full| per_device(full.instances, world.idle.instances)),
         broker_bytes_per_device: None,
         floor,
+        harness: Some(world.harness()),
+        unsent: world.outside.unsent(),
         warnings,
         // Instances that ended by themselves are in the history, and counted from there.
         defects: Vec::new(),

@@ -7,9 +7,9 @@ use hdrhistogram::Histogram;
 use super::failover::Recoveries;
 use super::latency::{self, RETRANSMISSION_US};
 use super::tally::Tally;
+use super::verdict::{Asked, verdict};
 use super::{
     BrokerReport, ClusterReport, Cost, Defects, InstanceReport, Report, RunFacts, SCHEMA, SimulatorReport,
-    Verdict,
 };
 use crate::checker::{Checker, Message, Rules, tell_stories};
 use crate::history::{Entry, HistoryError, HistoryReader};
@@ -99,7 +99,8 @@ impl Reading {
         let measured = latency::measure(self.checker.tickets(), &windows);
         let throughput = self.tally.throughput(self.checker.tickets());
         let (judgement, tickets) = self.checker.finish();
-        let counts = self.tally.tickets(&tickets, &judgement);
+        let mut counts = self.tally.tickets(&tickets, &judgement);
+        (counts.skipped, counts.refused) = (facts.unsent.skipped, facts.unsent.refused);
         let exits = self.tally.take_warnings();
         let mut report = Report {
             schema: SCHEMA.into(),
@@ -119,6 +120,7 @@ impl Reading {
             failover_ms: self.recoveries.figures(),
             throughput,
             cost: cost(facts, self.tally.operations(&counts)),
+            harness: facts.harness.clone(),
             tickets: counts,
             warnings: [scenario.warnings.clone(), facts.warnings.clone(), exits.clone()].concat(),
             counter_examples: judgement.violations,
@@ -130,8 +132,11 @@ impl Reading {
             .iter()
             .map(|expectation| expectation.judge(&json))
             .collect();
-        let pass = report.expectations.iter().all(|expectation| expectation.pass);
-        report.verdict = if pass { Verdict::Pass } else { Verdict::Fail };
+        let asked = Asked {
+            load: !scenario.load.is_empty(),
+            lossless: scenario.devices.network.loss == 0.0,
+        };
+        (report.verdict, report.reason) = verdict(&report, asked);
         Judged {
             report,
             latency: measured.overall,

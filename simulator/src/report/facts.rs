@@ -24,11 +24,36 @@ pub struct RunFacts {
     pub broker_bytes_per_device: Option<f64>,
     /// A bare UDP echo measured in the same run.
     pub floor: Option<Floor>,
+    /// How late the harness itself was, if it can be.
+    pub harness: Option<Harness>,
+    /// The load that was not sent.
+    #[serde(default)]
+    pub unsent: Unsent,
     /// What a reader of the report should know: the load generator was late, a log has errors …
     pub warnings: Vec<String>,
     /// What happened that no fault explains and that no rule about tickets or events is about: see [`super::Defects`].
     #[serde(default)]
     pub defects: Vec<String>,
+}
+
+/// How late the harness itself was.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Harness {
+    /// The longest time by which its loop came too late to what was due, in milliseconds.
+    pub lag_ms: f64,
+    /// The longest time by which a request was made too late, in milliseconds.
+    pub late_ms: f64,
+    /// Datagrams that the kernel dropped because the harness did not read them in time.
+    pub drops: u64,
+}
+
+/// Requests of the load that were never made.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Unsent {
+    /// No device was registered.
+    pub skipped: u64,
+    /// Too many tickets were open.
+    pub refused: u64,
 }
 
 /// The broker under the cluster.

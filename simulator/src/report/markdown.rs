@@ -34,10 +34,15 @@ fn head(report: &Report) -> String {
     let verdict = match report.verdict {
         Verdict::Pass => "pass",
         Verdict::Fail => "**FAIL**",
+        Verdict::Inconclusive => "**inconclusive**",
     };
     let cut = if report.interrupted { " (interrupted)" } else { "" };
+    let reason = report.reason.as_ref();
+    let reason = reason.map_or(String::new(), |reason| {
+        format!("\n\nNothing can be concluded: {reason}.")
+    });
     format!(
-        "# {}: {verdict}{cut}\n\n{}\n\nSeed {} · {} world · broker {} {} · {:.1} s (wall {:.1} s) · simulator {}\n",
+        "# {}: {verdict}{cut}{reason}\n\n{}\n\nSeed {} · {} world · broker {} {} · {:.1} s (wall {:.1} s) · simulator {}\n",
         report.scenario,
         report.question,
         report.seed,
@@ -84,6 +89,13 @@ fn tickets(report: &Report) -> String {
     let codes = tickets.errors_by_code.iter();
     rows.extend(codes.map(|(code, count)| vec![format!("… `{code}`"), count.to_string()]));
     rows.push(vec!["repeats".into(), tickets.repeats.to_string()]);
+    let left = [
+        ("open at the end, not judged", tickets.open),
+        ("not made: no device was registered", tickets.skipped),
+        ("not made: too many were open", tickets.refused),
+    ];
+    let left = left.into_iter().filter(|(_, count)| *count > 0);
+    rows.extend(left.map(|(what, count)| vec![what.into(), count.to_string()]));
     rows.push(vec!["**violations**".into(), tickets.violations.to_string()]);
     let broken = tickets.broken.iter().filter(|(_, count)| **count > 0);
     rows.extend(broken.map(|(breach, count)| vec![format!("… `{}`", breach.as_str()), count.to_string()]));

@@ -13,6 +13,7 @@ mod markdown;
 pub mod schema;
 mod screen;
 mod tally;
+mod verdict;
 
 #[cfg(test)]
 mod tests;
@@ -22,7 +23,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use assemble::{Judged, judge, judge_entries};
-pub use facts::{BrokerFacts, Floor, InstanceCost, ProcessCost, RunFacts};
+pub use facts::{BrokerFacts, Floor, Harness, InstanceCost, ProcessCost, RunFacts, Unsent};
 pub use files::{FACTS_FILE, ReportError, read_facts, write_facts, write_report};
 pub use markdown::markdown;
 pub use screen::{Style, screen};
@@ -56,8 +57,10 @@ pub struct Report {
     pub wall_s: f64,
     /// True if a person ended the run early.
     pub interrupted: bool,
-    /// `pass` or `fail`
+    /// `pass`, `fail` or `inconclusive`
     pub verdict: Verdict,
+    /// Why nothing can be concluded.
+    pub reason: Option<String>,
     /// The lines of `[expect]`.
     pub expectations: Vec<ExpectationOutcome>,
     /// The fleet.
@@ -79,21 +82,26 @@ pub struct Report {
     pub throughput: Throughput,
     /// What it cost.
     pub cost: Cost,
+    /// The harness's own share in what was measured; absent in the virtual world.
+    pub harness: Option<Harness>,
     /// What a reader should know.
     pub warnings: Vec<String>,
     /// The first counter-examples of each broken rule.
     pub counter_examples: Vec<Violation>,
 }
 
-/// Whether every expectation holds.
+/// What the run proves.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// All hold.
+    /// Every expectation holds.
     Pass,
-    /// At least one does not.
+    /// At least one does not, or an instance ended though no fault said so.
     #[default]
     Fail,
+    /// Nothing: the harness itself was too late for what the rules assume, or did not send what it was asked for, or was
+    /// interrupted.
+    Inconclusive,
 }
 
 /// `devices`
@@ -149,6 +157,10 @@ pub struct Tickets {
     pub lost_with_broker: u64,
     /// Tickets without outcome of which nothing can be said: the run was interrupted, or nobody can have stored them.
     pub open: u64,
+    /// Requests of the load that were not made because no device was registered.
+    pub skipped: u64,
+    /// Requests of the load that were not made because too many tickets were open.
+    pub refused: u64,
 }
 
 /// `events`

@@ -74,6 +74,12 @@ fn full() -> Report {
             },
             floor: Some(Floor::default()),
         },
+        harness: Some(Harness {
+            lag_ms: 0.5,
+            late_ms: 0.5,
+            drops: 0,
+        }),
+        reason: Some(String::new()),
         ..Report::default()
     }
 }
@@ -144,7 +150,7 @@ pub fn json_schema() -> Json {
     schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
     schema["title"] = json!("Report of the LwM2M cluster simulator");
     schema["properties"]["schema"] = json!({"const": SCHEMA});
-    schema["properties"]["verdict"] = json!({"enum": ["pass", "fail"]});
+    schema["properties"]["verdict"] = json!({"enum": ["pass", "fail", "inconclusive"]});
     schema["properties"]["tickets"]["properties"]["errors_by_code"] =
         json!({"type": "object", "additionalProperties": {"type": "integer"}});
     schema["properties"]["expectations"]["items"]["properties"]["actual"] = json!(true);

@@ -37,6 +37,10 @@ pub fn screen(report: &Report, directory: &Path, style: Style) -> String {
         format!("  {}", report.question),
         String::new(),
     ];
+    if let Some(reason) = &report.reason {
+        let text = format!("  nothing can be concluded: {reason}\n");
+        lines.insert(1, style.paint("33", &text));
+    }
     lines.extend(report.expectations.iter().map(|expectation| {
         let mark = if expectation.pass { "ok  " } else { "FAIL" };
         let actual = if expectation.actual.is_null() {
@@ -75,6 +79,7 @@ fn headline(report: &Report, style: Style) -> String {
         (true, _) => style.paint("33", "interrupted"),
         (false, Verdict::Pass) => style.paint("1;32", "pass"),
         (false, Verdict::Fail) => style.paint("1;31", "FAIL"),
+        (false, Verdict::Inconclusive) => style.paint("1;33", "inconclusive"),
     };
     let broker = match report.broker.kind.as_str() {
         "" => String::new(),
@@ -89,6 +94,10 @@ fn headline(report: &Report, style: Style) -> String {
 fn numbers(report: &Report, style: Style) -> Vec<String> {
     let (devices, tickets, failover) = (&report.devices, &report.tickets, &report.failover_ms);
     let broken = format!("{} violations", tickets.violations);
+    let open = match tickets.open {
+        0 => String::new(),
+        open => format!(" · {open} open, not judged"),
+    };
     let mut lines = vec![
         format!(
             "  devices    {} of {} registered · {} updates · {} re-registrations · {} lost registrations",
@@ -99,7 +108,7 @@ fn numbers(report: &Report, style: Style) -> Vec<String> {
             devices.lost_registrations
         ),
         format!(
-            "  tickets    {} sent · {} acked · {} responses · {} errors{} · {} repeats · {}",
+            "  tickets    {} sent · {} acked · {} responses · {} errors{}{open} · {} repeats · {}",
             tickets.sent,
             tickets.acked,
             tickets.responses,

@@ -293,3 +293,87 @@ fn a_rule_that_nobody_broke_is_in_the_json_with_0_and_is_read_back() {
     assert!(json["tickets"].get("event").is_none());
     assert_eq!(serde_json::from_value::<Report>(json).unwrap(), report);
 }
+
+/// What a harness says of itself that was so late and lost so much.
+fn harness(lag_ms: f64, drops: u64) -> RunFacts {
+    RunFacts {
+        harness: Some(Harness {
+            lag_ms,
+            drops,
+            ..Harness::default()
+        }),
+        ..RunFacts::default()
+    }
+}
+
+/// A harmful fault after which nobody is served, so that the expectation of [`SCENARIO`] fails.
+fn unserved() -> Story {
+    Story::default().fault(5000, "kill", true, &["d1"])
+}
+
+#[test]
+fn a_harness_that_was_too_late_proves_nothing_whatever_the_expectations_say() {
+    for story in [Story::default(), unserved()] {
+        let report = story.report(&harness(501.0, 0));
+        let reason = "the harness's loop was 501 ms late, and the rules leave it 500 ms";
+        assert_eq!(
+            (report.verdict, report.reason.as_deref()),
+            (Verdict::Inconclusive, Some(reason))
+        );
+    }
+    let report = Story::default().report(&harness(0.0, 3));
+    assert_eq!(report.verdict, Verdict::Inconclusive);
+    assert_eq!(Story::default().report(&harness(500.0, 0)).verdict, Verdict::Pass);
+    assert_eq!(unserved().report(&harness(500.0, 0)).verdict, Verdict::Fail);
+}
+
+#[test]
+fn an_instance_that_ended_by_itself_fails_a_run_in_which_every_expectation_holds() {
+    let ended = Event::InstanceExited {
+        id: "A".into(),
+        status: "signal 9".into(),
+        expected: false,
+    };
+    let report = Story::default().with(4000, ended).report(&harness(900.0, 0));
+    assert!(report.expectations.iter().all(|expectation| expectation.pass));
+    assert_eq!((report.verdict, report.defects.count), (Verdict::Fail, 1));
+}
+
+#[test]
+fn a_run_that_was_interrupted_is_no_pass() {
+    let report = Story::default()
+        .with(4000, Event::Ended { interrupted: true })
+        .report(&RunFacts::default());
+    let reason = Some("the run was interrupted".to_owned());
+    assert_eq!((report.verdict, report.reason), (Verdict::Inconclusive, reason));
+}
+
+#[test]
+fn a_load_that_was_not_sent_makes_no_pass_and_is_on_the_screen() {
+    let text = format!("{SCENARIO}[[load]]\nkind = \"read\"\nrate = 1\n");
+    let scenario = Scenario::parse(&text, "x.toml").unwrap();
+    let judged = |story: Story, skipped, refused| {
+        let mut reading = Reading::new(&scenario);
+        story.0.iter().for_each(|entry| reading.observe(entry));
+        let facts = RunFacts {
+            unsent: Unsent { skipped, refused },
+            ..RunFacts::default()
+        };
+        reading.finish(&scenario, &facts).report
+    };
+    let reads =
+        |count: u64| (0..count).fold(Story::default(), |story, n| story.read(1000 + n, "d1", 1, "A#1"));
+    let nothing = judged(Story::default(), 0, 0);
+    assert_eq!(nothing.verdict, Verdict::Inconclusive);
+    let plain = screen(&nothing, std::path::Path::new("x"), Style::Plain);
+    let told = "nothing can be concluded: the scenario asks for a load, and nothing was sent";
+    assert!(
+        plain.starts_with("inconclusive  x") && plain.contains(told),
+        "{plain}"
+    );
+    assert_eq!(judged(reads(99), 1, 0).verdict, Verdict::Pass);
+    assert_eq!(judged(reads(98), 2, 0).verdict, Verdict::Inconclusive);
+    assert_eq!(judged(reads(99), 0, 1).verdict, Verdict::Inconclusive);
+    // What failed has failed, however much more there would have been.
+    assert_eq!(judged(unserved(), 2, 0).verdict, Verdict::Fail);
+}

@@ -76,6 +76,7 @@ pub fn run_until(
             kind: "embedded".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         },
+        unsent: world.unsent(),
         warnings: world.warnings(),
         defects: world.defects().iter().map(ToString::to_string).collect(),
         ..RunFacts::default()

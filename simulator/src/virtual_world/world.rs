@@ -22,6 +22,7 @@ use crate::history::REDIS;
 use crate::history::{Entry, Event};
 use crate::outside::Outside;
 use crate::progress::{Progress, seconds};
+use crate::report::Unsent;
 use crate::run::EnvironmentError;
 use crate::scenario::{Fault, FaultAction, Scenario, Target};
 use crate::seed::{Purpose, generator};
@@ -182,6 +183,11 @@ impl World {
             .filter(|(count, _)| *count > 0);
         let told = told.map(|(count, what)| format!("{count} {what}"));
         self.warnings.iter().cloned().chain(told).collect()
+    }
+
+    /// The load that was not sent.
+    pub fn unsent(&self) -> Unsent {
+        self.outside.unsent()
     }
 
     /// What happened that no fault explains and no rule of the checker is about.
