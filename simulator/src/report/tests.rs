@@ -331,7 +331,7 @@ fn a_harness_that_was_too_late_proves_nothing_whatever_the_expectations_say() {
 fn an_instance_that_ended_by_itself_fails_a_run_in_which_every_expectation_holds() {
     let ended = Event::InstanceExited {
         id: "A".into(),
-        status: "signal 9".into(),
+        status: "signal 9".to_owned().into(),
         expected: false,
     };
     let report = Story::default().with(4000, ended).report(&harness(900.0, 0));
