@@ -1,26 +1,22 @@
-//! The two connections to the broker: one for calls, in order, one for subscriptions. Both come back by themselves.
+//! The two connections to the broker, with sockets: everything that is decided is the [`Link`]'s.
 
+use super::clock::boot_time;
+use super::wire::{Address, Wire};
+use crate::link::resp::Read;
+use crate::link::{Event, Link, Login, Output, Side};
 use crate::mutant::Planted;
-use crate::store::{Call, Reply, Script, Value};
+use crate::store::Call;
 use futures_util::future::{BoxFuture, FutureExt};
-use futures_util::stream::{FuturesOrdered, Stream, StreamExt};
-use redis::aio::{MultiplexedConnection, PubSubStream};
-use redis::{AsyncConnectionConfig, Client, Pipeline, RedisResult};
-use std::collections::VecDeque;
+use lwm2m::time::Time;
+use redis::{AsyncConnectionConfig, Client, ConnectionInfo, RedisResult};
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::io;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-/// Something that happened on a connection.
-pub enum Happening {
-    CommandConnected,
-    CommandLost,
-    SubscriberConnected,
-    SubscriberLost,
-    Message(redis::Msg),
-    Reply(u64, Result<Reply, String>),
-}
+/// Pieces that one look at a connection reads at most.
+const PIECES: usize = 4;
 
 /// Why the store can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +28,14 @@ pub enum ConnectError {
         url: String,
         /// What the client library says.
         source: redis::RedisError,
+    },
+    /// The URL asks for what this build can't.
+    #[error(
+        "no connection to {url} without TLS, which is not built in; expected redis://HOST:PORT or unix:///PATH"
+    )]
+    Unsupported {
+        /// Where.
+        url: String,
     },
     /// It forgets keys when it is full.
     #[error(
@@ -49,7 +53,9 @@ pub enum ConnectError {
 /// Asks the store at `url` whether it is there and keeps what it is given.
 pub async fn check_store(client: &Client) -> Result<(), ConnectError> {
     let url = client.get_connection_info().addr().to_string();
-    let settings = connection_settings().set_response_timeout(Some(Duration::from_secs(5)));
+    let settings = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(Duration::from_secs(2)))
+        .set_response_timeout(Some(Duration::from_secs(5)));
     let connect = client.get_multiplexed_async_connection_with_config(&settings);
     let unreachable = |source| ConnectError::Unreachable {
         url: url.clone(),
@@ -78,273 +84,187 @@ pub async fn check_store(client: &Client) -> Result<(), ConnectError> {
     }
 }
 
-fn connection_settings() -> AsyncConnectionConfig {
-    // How long a reply may take is the lease's business, not the connection's.
-    AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(Duration::from_secs(2)))
-        .set_response_timeout(None)
+enum Transport {
+    Closed,
+    Opening(BoxFuture<'static, io::Result<Wire>>),
+    Open(Box<Wire>),
 }
 
-type Answered = (Vec<u64>, RedisResult<Vec<redis::Value>>);
-type Connected = (MultiplexedConnection, Vec<String>);
+const SIDES: [Side; 2] = [Side::Command, Side::Subscriber];
 
 /// Both connections.
 pub struct Broker {
-    client: Client,
-    planted: Planted,
-    command: Link<Connected>,
-    in_flight: FuturesOrdered<BoxFuture<'static, Answered>>,
-    batch: Pipeline,
-    batch_calls: Vec<u64>,
-    subscriber: Link<PubSubStream>,
-    channels: Vec<String>,
-    happenings: VecDeque<Happening>,
-}
-
-enum Link<T> {
-    Idle,
-    Connecting(BoxFuture<'static, RedisResult<T>>),
-    Up(T),
-}
-
-const RETRY: Duration = Duration::from_millis(100);
-/// How long a new connection may take until it is usable. A broker that hangs must not be waited for: it may be gone.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-async fn in_time<T>(connect: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
-    let late = |_| std::io::Error::new(std::io::ErrorKind::TimedOut, "the broker does not answer");
-    tokio::time::timeout(PATIENCE, connect).await.map_err(late)?
+    link: Link,
+    address: Address,
+    /// In the order of [`SIDES`].
+    transports: [Transport; 2],
+    /// Whose turn it is to tell of something.
+    turn: usize,
 }
 
 impl Broker {
     /// Connections to the broker of `client`; the one for calls is wanted at once.
-    pub fn new(client: Client, planted: Planted) -> Self {
-        let command = Link::Connecting(connect_command(client.clone(), planted, Duration::ZERO));
-        Broker {
-            client,
-            planted,
-            command,
-            in_flight: FuturesOrdered::new(),
-            batch: redis::pipe(),
-            batch_calls: Vec::new(),
-            subscriber: Link::Idle,
-            channels: Vec::new(),
-            happenings: VecDeque::new(),
-        }
+    pub fn new(client: &Client, planted: Planted) -> Result<Self, ConnectError> {
+        let info = client.get_connection_info();
+        let address = Address::of(info).ok_or_else(|| ConnectError::Unsupported {
+            url: info.addr().to_string(),
+        })?;
+        Ok(Broker {
+            link: Link::new(boot_time(), login(info), planted),
+            address,
+            transports: [Transport::Closed, Transport::Closed],
+            turn: 0,
+        })
     }
 
-    /// Adds a call to the batch of this wake-up.
-    pub fn call(&mut self, call: &Call) {
-        let Link::Up((_, hashes)) = &self.command else {
-            return;
-        };
-        let command = self
-            .batch
-            .cmd("EVALSHA")
-            .arg(&hashes[call.script.index()])
-            .arg(1)
-            .arg(&call.key);
-        for arg in &call.args {
-            command.arg(arg.as_slice());
-        }
-        self.batch_calls.push(call.id);
-    }
-
-    /// Sends the batch: one write.
-    pub fn flush(&mut self) {
-        if self.batch_calls.is_empty() {
-            return;
-        }
-        let calls = std::mem::take(&mut self.batch_calls);
-        let batch = std::mem::replace(&mut self.batch, redis::pipe());
-        let Link::Up((connection, _)) = &self.command else {
-            return;
-        };
-        let mut connection = connection.clone();
-        let answered = async move {
-            let count = calls.len();
-            let replies = connection.send_packed_commands(&batch, 0, count).await;
-            (calls, replies)
-        };
-        self.in_flight.push_back(answered.boxed());
+    /// Calls a script, on the one connection for calls.
+    pub fn call(&mut self, call: Rc<Call>) {
+        self.link.call(boot_time(), call);
     }
 
     /// Subscribes to `channels` on a new connection.
     pub fn subscribe(&mut self, channels: Vec<String>) {
-        self.channels = channels;
-        self.subscriber = Link::Connecting(connect_subscriber(
-            self.client.clone(),
-            self.channels.clone(),
-            Duration::ZERO,
-        ));
+        self.link.subscribe(boot_time(), channels);
     }
 
     /// Drops both connections with all that waits in them; the one for calls comes back.
     pub fn reset(&mut self) {
-        self.subscriber = Link::Idle;
-        self.happenings.clear();
-        self.drop_command(Duration::ZERO);
+        self.link.reset(boot_time());
+        self.carry_out();
     }
 
-    fn drop_command(&mut self, delay: Duration) {
-        self.in_flight = FuturesOrdered::new();
-        self.batch = redis::pipe();
-        self.batch_calls.clear();
-        self.command = Link::Connecting(connect_command(self.client.clone(), self.planted, delay));
+    /// When [`Broker::read`] is to be called if nothing happens before.
+    pub fn next_deadline(&self) -> Option<Time> {
+        self.link.next_deadline()
     }
 
-    /// Waits for the next thing that happens.
-    pub async fn next(&mut self) -> Happening {
-        self.flush();
-        poll_fn(|context| self.poll(context)).await
-    }
-
-    /// What is there already, without waiting.
-    pub fn take_ready(&mut self) -> Option<Happening> {
-        self.next().now_or_never()
-    }
-
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Happening> {
-        if let Some(happening) = self.happenings.pop_front() {
-            return Poll::Ready(happening);
+    /// Waits until there is something to be read, written or told.
+    pub async fn ready(&mut self) {
+        if SIDES.into_iter().any(|side| self.link.has_events(side)) {
+            // The sockets are looked at meanwhile.
+            return tokio::task::yield_now().await;
         }
-        if let Poll::Ready(happening) = self.poll_command(context) {
-            return Poll::Ready(happening);
-        }
-        self.poll_subscriber(context)
+        poll_fn(|context| self.poll_ready(context)).await;
     }
 
-    fn poll_command(&mut self, context: &mut Context<'_>) -> Poll<Happening> {
-        match &mut self.command {
-            Link::Connecting(future) => match std::task::ready!(future.poll_unpin(context)) {
-                Ok(connected) => {
-                    self.command = Link::Up(connected);
-                    Poll::Ready(Happening::CommandConnected)
-                }
-                Err(error) => {
-                    tracing::warn!("no connection to the broker: {error}; trying again");
-                    self.drop_command(RETRY);
-                    // The new attempt has to be polled once to be woken by it.
-                    self.poll_command(context)
-                }
-            },
-            Link::Up(_) if self.in_flight.is_empty() => Poll::Pending,
-            Link::Up(_) => match std::task::ready!(self.in_flight.poll_next_unpin(context)) {
-                Some((calls, Ok(values))) => self.replies(calls, values),
-                Some((_, Err(error))) => Poll::Ready(self.command_lost(&error.to_string())),
-                None => Poll::Pending,
-            },
-            Link::Idle => Poll::Pending,
-        }
-    }
-
-    fn command_lost(&mut self, error: &str) -> Happening {
-        tracing::warn!("the connection to the broker is lost: {error}");
-        self.drop_command(RETRY);
-        Happening::CommandLost
-    }
-
-    fn replies(&mut self, calls: Vec<u64>, values: Vec<redis::Value>) -> Poll<Happening> {
-        let lost_scripts = |value: &redis::Value| matches!(value, redis::Value::ServerError(error) if error.code() == "NOSCRIPT");
-        if values.iter().any(lost_scripts) {
-            // Somebody flushed the scripts. A new connection loads them before anything else runs on it.
-            return Poll::Ready(self.command_lost("the broker forgot the scripts"));
-        }
-        let replies = calls.into_iter().zip(values.into_iter().map(reply));
-        self.happenings
-            .extend(replies.map(|(call, reply)| Happening::Reply(call, reply)));
-        self.happenings.pop_front().map_or(Poll::Pending, Poll::Ready)
-    }
-
-    fn poll_subscriber(&mut self, context: &mut Context<'_>) -> Poll<Happening> {
-        match &mut self.subscriber {
-            Link::Idle => Poll::Pending,
-            Link::Connecting(future) => match std::task::ready!(future.poll_unpin(context)) {
-                Ok(stream) => {
-                    self.subscriber = Link::Up(stream);
-                    Poll::Ready(Happening::SubscriberConnected)
-                }
-                Err(error) => {
-                    tracing::warn!("no subscription at the broker: {error}; trying again");
-                    self.subscribe_again();
-                    self.poll_subscriber(context)
-                }
-            },
-            Link::Up(stream) => match std::task::ready!(Pin::new(stream).poll_next(context)) {
-                Some(message) => Poll::Ready(Happening::Message(message)),
-                None => {
-                    self.subscribe_again();
-                    Poll::Ready(Happening::SubscriberLost)
-                }
-            },
-        }
-    }
-
-    fn subscribe_again(&mut self) {
-        let connect = connect_subscriber(self.client.clone(), self.channels.clone(), RETRY);
-        self.subscriber = Link::Connecting(connect);
-    }
-}
-
-/// Connects, and loads all scripts before anything else.
-fn connect_command(
-    client: Client,
-    planted: Planted,
-    delay: Duration,
-) -> BoxFuture<'static, RedisResult<Connected>> {
-    async move {
-        tokio::time::sleep(delay).await;
-        in_time(async {
-            let mut connection = client
-                .get_multiplexed_async_connection_with_config(&connection_settings())
-                .await?;
-            let mut load = redis::pipe();
-            for script in Script::ALL {
-                load.cmd("SCRIPT")
-                    .arg("LOAD")
-                    .arg(planted.source(script).as_ref());
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let mut ready = Poll::Pending;
+        for side in SIDES {
+            let wanted = self.is_wanted(side);
+            let happened = match &mut self.transports[side as usize] {
+                Transport::Closed => false,
+                Transport::Opening(connecting) => match connecting.poll_unpin(context) {
+                    Poll::Pending => false,
+                    Poll::Ready(result) => {
+                        self.connected(side, result);
+                        true
+                    }
+                },
+                Transport::Open(wire) => wire.poll_ready(context, wanted).is_ready(),
+            };
+            if happened {
+                ready = Poll::Ready(());
             }
-            let hashes = load.query_async(&mut connection).await?;
-            Ok((connection, hashes))
-        })
-        .await
+        }
+        ready
     }
-    .boxed()
-}
 
-fn connect_subscriber(
-    client: Client,
-    channels: Vec<String>,
-    delay: Duration,
-) -> BoxFuture<'static, RedisResult<PubSubStream>> {
-    async move {
-        tokio::time::sleep(delay).await;
-        in_time(async {
-            let mut connection = client.get_async_pubsub().await?;
-            for channel in channels {
-                connection.subscribe(channel).await?;
+    fn is_wanted(&self, side: Side) -> bool {
+        side == Side::Command || self.link.wants_messages()
+    }
+
+    fn connected(&mut self, side: Side, result: io::Result<Wire>) {
+        match result {
+            Ok(wire) => {
+                self.transports[side as usize] = Transport::Open(Box::new(wire));
+                self.link.opened(boot_time(), side);
             }
-            Ok(connection.into_on_message())
-        })
-        .await
+            Err(error) => self.lost(side, &error),
+        }
     }
-    .boxed()
+
+    fn lost(&mut self, side: Side, error: &io::Error) {
+        self.transports[side as usize] = Transport::Closed;
+        self.link.lost(boot_time(), side, &error.to_string());
+    }
+
+    /// Reads what is there, a bounded part of it.
+    pub fn read(&mut self) {
+        let now = boot_time();
+        for side in SIDES {
+            for _ in 0..PIECES {
+                if !self.is_wanted(side) || !self.read_piece(now, side) {
+                    break;
+                }
+            }
+        }
+        self.link.handle_timeout(now);
+    }
+
+    /// True if there may be more.
+    fn read_piece(&mut self, now: Time, side: Side) -> bool {
+        let Transport::Open(wire) = &mut self.transports[side as usize] else {
+            return false;
+        };
+        let link = &mut self.link;
+        let result = wire.read(side == Side::Subscriber, |read| match read {
+            Read::Answer(answer) => link.answered(now, side, answer),
+            Read::Message { channel, payload } => link.heard(now, channel, payload),
+        });
+        match result {
+            Ok(read) => read.is_some(),
+            Err(error) => {
+                self.lost(side, &error);
+                false
+            }
+        }
+    }
+
+    /// What the instance is to be told next; the two connections take turns.
+    pub fn next_event(&mut self) -> Option<Event> {
+        self.turn = 1 - self.turn;
+        let [first, second] = [SIDES[self.turn], SIDES[1 - self.turn]];
+        self.link
+            .poll_event(first)
+            .or_else(|| self.link.poll_event(second))
+    }
+
+    /// Does what the link wants: what was called since the last time leaves in one write.
+    pub fn flush(&mut self) {
+        self.carry_out();
+        for side in SIDES {
+            if let Transport::Open(wire) = &mut self.transports[side as usize]
+                && let Err(error) = wire.write()
+            {
+                self.lost(side, &error);
+                self.carry_out();
+            }
+        }
+    }
+
+    fn carry_out(&mut self) {
+        while let Some(output) = self.link.poll_output() {
+            match output {
+                Output::Open(side) => {
+                    let connecting = Wire::connect(self.address.clone()).boxed();
+                    self.transports[side as usize] = Transport::Opening(connecting);
+                }
+                Output::Close(side) => self.transports[side as usize] = Transport::Closed,
+                Output::Send(side, command) => {
+                    if let Transport::Open(wire) = &mut self.transports[side as usize] {
+                        wire.say(&command);
+                    }
+                }
+            }
+        }
+    }
 }
 
-fn reply(value: redis::Value) -> Result<Reply, String> {
-    match value {
-        redis::Value::ServerError(error) => Err(error.to_string()),
-        value => Reply::new(convert(value)).ok_or_else(|| "a reply without a status".to_owned()),
-    }
-}
-
-fn convert(value: redis::Value) -> Value {
-    match value {
-        redis::Value::Int(number) => Value::Integer(number),
-        redis::Value::BulkString(bytes) => Value::Bytes(bytes),
-        redis::Value::SimpleString(text) => Value::Bytes(text.into_bytes()),
-        redis::Value::Okay => Value::Bytes(b"OK".to_vec()),
-        redis::Value::Array(values) => Value::Array(values.into_iter().map(convert).collect()),
-        _ => Value::Nil,
+fn login(info: &ConnectionInfo) -> Login {
+    let settings = info.redis_settings();
+    Login {
+        user: settings.username().map(str::to_owned),
+        password: settings.password().map(str::to_owned),
+        database: settings.db(),
     }
 }

@@ -6,13 +6,15 @@
 mod broker;
 mod clock;
 mod socket;
+mod wire;
 
 pub use broker::{ConnectError, check_store};
 pub use clock::boot_time;
 
 use crate::instance::{Input, Instance, Output};
+use crate::link::Event;
 use crate::member::Member;
-use broker::{Broker, Happening};
+use broker::Broker;
 use socket::Socket;
 use std::time::Duration;
 
@@ -22,6 +24,9 @@ pub enum RunError {
     /// It can't take part in this cluster.
     #[error("{0}")]
     Refused(String),
+    /// The store can't be used.
+    #[error(transparent)]
+    Store(#[from] ConnectError),
     /// The socket broke.
     #[error("the CoAP socket failed: {0}")]
     Socket(#[from] std::io::Error),
@@ -33,105 +38,137 @@ const BATCH: usize = 256;
 /// Runs the instance until it has left (`stop` resolves) or can't go on. `ready` is told each time that it has become
 /// a member that hears.
 pub async fn run(
-    mut instance: Instance,
+    instance: Instance,
     socket: std::net::UdpSocket,
     client: redis::Client,
     stop: impl Future<Output = ()>,
-    mut ready: impl FnMut(&Member),
+    ready: impl FnMut(&Member),
 ) -> Result<(), RunError> {
-    let mut socket = Socket::new(socket)?;
-    let mut broker = Broker::new(client, instance.config().planted);
+    let mut world = World {
+        socket: Socket::new(socket)?,
+        broker: Broker::new(&client, instance.config().planted)?,
+        instance,
+        ready,
+    };
     let mut stop = std::pin::pin!(stop);
     let mut stopping = false;
+    world.broker.flush();
     loop {
-        let sleep = instance
-            .next_deadline()
-            .map_or(Duration::from_secs(3600), |at| at - boot_time());
+        let deadlines = [world.instance.next_deadline(), world.broker.next_deadline()];
+        let deadline = deadlines.into_iter().flatten().min();
+        let sleep = deadline.map_or(Duration::from_secs(3600), |at| at - boot_time());
         tokio::select! {
             biased;
             () = &mut stop, if !stopping => {
                 stopping = true;
-                instance.handle(boot_time(), Input::Shutdown);
-            }
-            happening = broker.next() => take_happening(&mut instance, happening),
-            result = socket.readable() => result?,
-            () = tokio::time::sleep(sleep) => instance.handle(boot_time(), Input::Timeout),
-        }
-        if carry_out(&mut instance, &mut socket, &mut broker, &mut ready)? {
-            return Ok(());
-        }
-        for _ in 0..BATCH {
-            let Some(happening) = broker.take_ready() else {
-                break;
-            };
-            take_happening(&mut instance, happening);
-            if carry_out(&mut instance, &mut socket, &mut broker, &mut ready)? {
-                return Ok(());
-            }
-        }
-        for _ in 0..BATCH / socket::BATCH {
-            let Some(count) = socket.receive()? else { break };
-            for n in 0..count {
-                let (from, data) = socket.datagram(n);
-                instance.handle(boot_time(), Input::Datagram { from, data });
-                if carry_out(&mut instance, &mut socket, &mut broker, &mut ready)? {
+                if world.handle(Input::Shutdown)? {
                     return Ok(());
                 }
-                if socket.was_drained() {
+            }
+            () = world.broker.ready() => {}
+            result = world.socket.readable() => result?,
+            () = tokio::time::sleep(sleep) => {}
+        }
+        if world.look_around()? {
+            return Ok(());
+        }
+    }
+}
+
+/// The instance and what is around it.
+struct World<R> {
+    instance: Instance,
+    socket: Socket,
+    broker: Broker,
+    ready: R,
+}
+
+impl<R: FnMut(&Member)> World<R> {
+    /// Hands over what is there, a bounded part of each kind, and writes what comes of it; true if the instance has left.
+    fn look_around(&mut self) -> Result<bool, RunError> {
+        self.broker.read();
+        for _ in 0..BATCH {
+            let Some(event) = self.broker.next_event() else {
+                break;
+            };
+            if self.tell(event)? {
+                return Ok(true);
+            }
+        }
+        if self.read_datagrams()? {
+            return Ok(true);
+        }
+        let is_due = |at| boot_time() >= at;
+        if self.instance.next_deadline().is_some_and(is_due) && self.handle(Input::Timeout)? {
+            return Ok(true);
+        }
+        self.broker.flush();
+        Ok(false)
+    }
+
+    fn read_datagrams(&mut self) -> Result<bool, RunError> {
+        for _ in 0..BATCH / socket::BATCH {
+            let Some(count) = self.socket.receive()? else {
+                break;
+            };
+            for n in 0..count {
+                let (from, data) = self.socket.datagram(n);
+                self.instance.handle(boot_time(), Input::Datagram { from, data });
+                if self.carry_out()? {
+                    return Ok(true);
+                }
+                if self.socket.was_drained() {
                     break;
                 }
             }
         }
-        broker.flush();
+        Ok(false)
     }
-}
 
-fn take_happening(instance: &mut Instance, happening: Happening) {
-    let now = boot_time();
-    match happening {
-        Happening::CommandConnected => instance.handle(now, Input::CommandConnected),
-        Happening::CommandLost => instance.handle(now, Input::CommandLost),
-        Happening::SubscriberConnected => instance.handle(now, Input::SubscriberConnected),
-        Happening::SubscriberLost => instance.handle(now, Input::SubscriberLost),
-        Happening::Message(message) => {
-            let input = Input::Message {
-                channel: message.get_channel_name(),
-                payload: message.get_payload_bytes(),
-            };
-            instance.handle(now, input);
-        }
-        Happening::Reply(call, Ok(reply)) => instance.handle(now, Input::Reply { call, reply }),
-        Happening::Reply(call, Err(error)) => {
-            instance.handle(now, Input::Refused { call, error: &error });
+    fn tell(&mut self, event: Event) -> Result<bool, RunError> {
+        match event {
+            Event::CommandConnected => self.handle(Input::CommandConnected),
+            Event::CommandLost => self.handle(Input::CommandLost),
+            Event::SubscriberConnected => self.handle(Input::SubscriberConnected),
+            Event::SubscriberLost => self.handle(Input::SubscriberLost),
+            Event::Message { channel, payload } => self.handle(Input::Message {
+                channel: &channel,
+                payload: &payload,
+            }),
+            Event::Answered(call, Ok(reply)) => self.handle(Input::Reply { call: call.id, reply }),
+            Event::Answered(call, Err(error)) => self.handle(Input::Refused {
+                call: call.id,
+                error: &error,
+            }),
         }
     }
-}
 
-/// Carries out what the instance wants; true if it has left.
-fn carry_out(
-    instance: &mut Instance,
-    socket: &mut Socket,
-    broker: &mut Broker,
-    ready: &mut impl FnMut(&Member),
-) -> Result<bool, RunError> {
-    while let Some(output) = instance.poll_output() {
-        match output {
-            Output::Datagram { to, data } => {
-                if instance.may_send(boot_time()) {
-                    socket.send(to, &data);
+    fn handle(&mut self, input: Input<'_>) -> Result<bool, RunError> {
+        self.instance.handle(boot_time(), input);
+        self.carry_out()
+    }
+
+    /// Carries out what the instance wants; true if it has left.
+    fn carry_out(&mut self) -> Result<bool, RunError> {
+        while let Some(output) = self.instance.poll_output() {
+            match output {
+                Output::Datagram { to, data } => {
+                    if self.instance.may_send(boot_time()) {
+                        self.socket.send(to, &data);
+                    }
                 }
+                Output::Call(call) => self.broker.call(call),
+                Output::Subscribe(channels) => self.broker.subscribe(channels),
+                Output::Reset => {
+                    // What waits there was meant for a member that is no more.
+                    self.socket.drain()?;
+                    self.broker.reset();
+                }
+                Output::Ready(member) => (self.ready)(&member),
+                Output::Left => return Ok(true),
+                Output::Fatal(message) => return Err(RunError::Refused(message)),
             }
-            Output::Call(call) => broker.call(&call),
-            Output::Subscribe(channels) => broker.subscribe(channels),
-            Output::Reset => {
-                // What waits there was meant for a member that is no more.
-                socket.drain()?;
-                broker.reset();
-            }
-            Output::Ready(member) => ready(&member),
-            Output::Left => return Ok(true),
-            Output::Fatal(message) => return Err(RunError::Refused(message)),
         }
+        Ok(false)
     }
-    Ok(false)
 }

@@ -341,6 +341,54 @@ fn scripts_that_somebody_flushed_are_loaded_again() {
 }
 
 #[test]
+fn a_thousand_requests_at_once_are_no_reason_to_give_up_the_membership() {
+    let redis = Redis::start(false);
+    let back_end = BackEnd::new(&redis);
+    let server = Server::instance(&redis, "A");
+    server.ready("A#1");
+    let request = |n: usize, ticket: &str| {
+        format!(
+            r#"{{"ep":"nobody-{}","ticket":"{ticket}","req":{{"kind":"execute","path":"/3/0/4"}}}}"#,
+            n % 60
+        )
+    };
+    back_end.ask_until_heard(&request(0, "first"), "first");
+    for burst in 0..10 {
+        back_end.publish_at_once((0..1000).map(|n| request(n, &format!("{burst}-{n}"))));
+        for _ in 0..1000 {
+            let answer = back_end.hear("LESHAN_RESP");
+            assert!(answer.ends_with(r#""by":"A#1"}"#), "{answer}");
+        }
+    }
+    server.signal("TERM");
+    let (code, _, errors) = server.end();
+    assert_eq!(code, 0, "{errors:?}");
+    let bad = |line: &&String| line.contains("ERROR") || line.contains("given up");
+    assert_eq!(errors.iter().find(bad), None);
+}
+
+#[test]
+fn the_store_can_be_in_a_database_behind_a_login_or_at_a_socket_of_this_machine() {
+    let redis = Redis::start(false);
+    redis.command(&["ACL", "SETUSER", "me", "on", ">secret", "~*", "&*", "+@all"]);
+    let login = redis.url_with_login("me", "secret", 3);
+    let server = Server::start(&["-n", "A", "--coap", "127.0.0.1:0", "-r", &login]);
+    server.ready("A#1");
+    let keys = redis.command(&["INFO", "keyspace"]);
+    let Value::BulkString(keys) = keys else {
+        panic!("a text")
+    };
+    let keys = String::from_utf8(keys).unwrap();
+    assert!(keys.contains("db3:") && !keys.contains("db0:"), "{keys}");
+    let socket = redis.socket_url();
+    let server = Server::start(&["-n", "A", "--coap", "127.0.0.1:0", "-r", &socket]);
+    server.ready("A#1");
+    let wrong = redis.url_with_login("me", "wrong", 3);
+    let line = start_error(&["-n", "A", "--coap", "127.0.0.1:0", "-r", &wrong], 3);
+    assert!(line.contains("no Redis at ") && !line.contains("wrong"), "{line}");
+}
+
+#[test]
 fn a_list_of_objects_of_many_kilobytes_is_stored_whole() {
     let redis = Redis::start(false);
     let back_end = BackEnd::new(&redis);

@@ -78,6 +78,8 @@ impl Redis {
             .arg(port.to_string())
             .args(["--appendonly", if append_only { "yes" } else { "no" }, "--dir"])
             .arg(directory.path())
+            .arg("--unixsocket")
+            .arg(directory.path().join("redis.sock"))
             .stdout(Stdio::piped())
             .spawn()
             .expect("this test needs a redis-server; install it: apt-get install redis-server");
@@ -90,6 +92,16 @@ impl Redis {
 
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// The same, but for clients on this machine only.
+    pub fn socket_url(&self) -> String {
+        format!("unix://{}", self.directory.path().join("redis.sock").display())
+    }
+
+    /// Where a user has to log in, to a database of its own.
+    pub fn url_with_login(&self, user: &str, password: &str, database: u8) -> String {
+        format!("redis://{user}:{password}@127.0.0.1:{}/{database}", self.port)
     }
 
     pub fn kill(&mut self) {
@@ -350,6 +362,19 @@ impl BackEnd {
             .arg(text)
             .query(&mut connection)
             .unwrap();
+    }
+
+    /// Publishes many requests in one write.
+    pub fn publish_at_once(&self, requests: impl Iterator<Item = String>) {
+        let mut connection = redis::Client::open(self.url.as_str())
+            .unwrap()
+            .get_connection()
+            .unwrap();
+        let mut pipe = redis::pipe();
+        requests.for_each(|text| {
+            pipe.cmd("PUBLISH").arg("LESHAN_REQ").arg(text).ignore();
+        });
+        pipe.exec(&mut connection).unwrap();
     }
 
     /// The next message on a channel; what came on others before it is skipped.

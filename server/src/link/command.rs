@@ -1,0 +1,58 @@
+//! What a link says to the broker, and what it hears as an answer.
+
+use crate::store::{Call, Value};
+use std::borrow::Cow;
+use std::rc::Rc;
+
+/// The answer to a command: a value, or an error in the broker's words, its code first.
+pub type Answer = Result<Value, String>;
+
+/// Something that is said to the broker. Each is answered once.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// AUTH.
+    Login {
+        /// An ACL user; none: the default one.
+        user: Option<String>,
+        /// The password.
+        password: String,
+    },
+    /// SELECT.
+    Database(i64),
+    /// SCRIPT LOAD.
+    Load(Cow<'static, str>),
+    /// EVALSHA.
+    Call {
+        /// The script's name, as the broker gave it.
+        hash: Rc<str>,
+        /// The call.
+        call: Rc<Call>,
+    },
+    /// SUBSCRIBE to one channel.
+    Subscribe(String),
+    /// PING.
+    Ping,
+}
+
+/// Who a connection is, and where: what every one begins with.
+#[derive(Clone, Default)]
+pub struct Login {
+    /// An ACL user.
+    pub user: Option<String>,
+    /// The password.
+    pub password: Option<String>,
+    /// The number of the database; channels have none.
+    pub database: i64,
+}
+
+impl Login {
+    /// The commands that say so.
+    pub(super) fn commands(&self) -> impl Iterator<Item = Command> + use<> {
+        let login = self.password.clone().map(|password| Command::Login {
+            user: self.user.clone(),
+            password,
+        });
+        let database = (self.database != 0).then_some(Command::Database(self.database));
+        login.into_iter().chain(database)
+    }
+}

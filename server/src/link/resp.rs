@@ -1,0 +1,111 @@
+//! Commands and answers as bytes (RESP version 2, <https://redis.io/docs/latest/develop/reference/protocol-spec/>).
+
+use super::{Answer, Command};
+use crate::store::Value;
+use redis_protocol::resp2::decode::decode;
+use redis_protocol::resp2::types::OwnedFrame;
+
+/// Something that was read.
+#[derive(Debug, PartialEq)]
+pub enum Read {
+    /// An answer to a command.
+    Answer(Answer),
+    /// A message on a channel.
+    Message {
+        /// The channel.
+        channel: String,
+        /// The payload.
+        payload: Vec<u8>,
+    },
+}
+
+/// Appends a command to `out`.
+pub fn encode(command: &Command, out: &mut Vec<u8>) {
+    match command {
+        Command::Login { user, password } => {
+            array(out, 2 + usize::from(user.is_some()));
+            bulk(out, b"AUTH");
+            user.iter().for_each(|user| bulk(out, user.as_bytes()));
+            bulk(out, password.as_bytes());
+        }
+        Command::Database(number) => words(out, &[b"SELECT", number.to_string().as_bytes()]),
+        Command::Load(text) => words(out, &[b"SCRIPT", b"LOAD", text.as_bytes()]),
+        Command::Call { hash, call } => {
+            array(out, 4 + call.args.len());
+            for word in [b"EVALSHA".as_slice(), hash.as_bytes(), b"1", call.key.as_bytes()] {
+                bulk(out, word);
+            }
+            call.args.iter().for_each(|argument| bulk(out, argument));
+        }
+        Command::Subscribe(channel) => words(out, &[b"SUBSCRIBE", channel.as_bytes()]),
+        Command::Ping => words(out, &[b"PING"]),
+    }
+}
+
+/// Reads one thing at the start of `bytes`, and says how long it was; `None` if there is more to come. What is read on a
+/// connection that `listens` may be a message. An error says that this is no RESP.
+pub fn read(bytes: &[u8], listens: bool) -> Result<Option<(Read, usize)>, String> {
+    let Some((frame, length)) = decode(bytes).map_err(|error| error.details().to_owned())? else {
+        return Ok(None);
+    };
+    let read = match frame {
+        OwnedFrame::Error(words) => Read::Answer(Err(words)),
+        OwnedFrame::Array(items) if listens && is_message(&items) => message(items),
+        frame => Read::Answer(Ok(value(frame))),
+    };
+    Ok(Some((read, length)))
+}
+
+fn is_message(items: &[OwnedFrame]) -> bool {
+    matches!(items, [OwnedFrame::BulkString(kind), _, _] if kind == b"message")
+}
+
+fn message(items: Vec<OwnedFrame>) -> Read {
+    let mut texts = items.into_iter().skip(1).map(|item| match item {
+        OwnedFrame::BulkString(text) => text,
+        _ => Vec::new(),
+    });
+    let channel = texts.next().unwrap_or_default();
+    Read::Message {
+        channel: String::from_utf8_lossy(&channel).into_owned(),
+        payload: texts.next().unwrap_or_default(),
+    }
+}
+
+fn value(frame: OwnedFrame) -> Value {
+    match frame {
+        OwnedFrame::Integer(number) => Value::Integer(number),
+        OwnedFrame::BulkString(text) | OwnedFrame::SimpleString(text) => Value::Bytes(text),
+        OwnedFrame::Array(items) => Value::Array(items.into_iter().map(value).collect()),
+        OwnedFrame::Error(_) | OwnedFrame::Null => Value::Nil,
+    }
+}
+
+fn words(out: &mut Vec<u8>, words: &[&[u8]]) {
+    array(out, words.len());
+    words.iter().for_each(|word| bulk(out, word));
+}
+
+fn array(out: &mut Vec<u8>, length: usize) {
+    header(out, b'*', length);
+}
+
+fn bulk(out: &mut Vec<u8>, word: &[u8]) {
+    header(out, b'$', word.len());
+    out.extend_from_slice(word);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn header(out: &mut Vec<u8>, kind: u8, number: usize) {
+    let mut digits = [0; 20];
+    let mut start = digits.len();
+    let mut rest = number;
+    while rest > 0 || start == digits.len() {
+        start -= 1;
+        digits[start] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    out.push(kind);
+    out.extend_from_slice(&digits[start..]);
+    out.extend_from_slice(b"\r\n");
+}
