@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use lwm2m::coap::{
     Code, Config, Deduplication, Endpoint, Event, Kind, Limits, Message, RequestId, Response, SendError,
-    option,
 };
 use support::{
     PEER, START, ask, bytes, config, endpoint, events, receive, request, response, secs, sent, token,
@@ -152,17 +151,20 @@ fn a_ping_is_answered_with_a_reset() {
 }
 
 #[test]
-fn an_unknown_critical_option_is_answered_4_02_or_ignored() {
-    let mut endpoint = endpoint(config());
-    for (kind, answers) in [(Kind::Confirmable, 1), (Kind::NonConfirmable, 0)] {
-        let mut message = request(kind, 5, 1);
-        message.options.push(option::IF_MATCH, b"x");
-        receive(&mut endpoint, START, &message);
-        let bad_option = Message::new(Kind::Acknowledgement, Code::BAD_OPTION, 5, token(1));
-        assert_eq!(sent(&mut endpoint), vec![bad_option; answers]);
-        assert_eq!(events(&mut endpoint), []);
-    }
-    assert_eq!(endpoint.statistics().bad_options, 2);
+fn while_pending_a_message_of_the_same_number_and_another_content_is_no_copy() {
+    let mut endpoint = endpoint(Config {
+        deduplication: Deduplication::WhilePending,
+        ..config()
+    });
+    receive(&mut endpoint, START, &request(Kind::Confirmable, 5, 1));
+    let first = expect_request(&mut endpoint);
+    // The device rebooted and begins with the number that it had before.
+    receive(&mut endpoint, secs(1), &request(Kind::Confirmable, 5, 2));
+    let second = expect_request(&mut endpoint);
+    assert_ne!(first, second);
+    assert_eq!(first.fingerprint.message_id, second.fingerprint.message_id);
+    endpoint.respond(secs(1), second, content(b"x"), 0).unwrap();
+    assert_eq!(sent(&mut endpoint)[0].token, token(2));
 }
 
 #[test]
@@ -173,6 +175,9 @@ fn a_broken_confirmable_message_gets_a_reset_and_every_other_one_silence() {
     for broken in [&[0x50, 1, 0x12, 0x34, 0xff][..], &[0x80, 1, 0, 0], &[0x40], &[]] {
         endpoint.handle_datagram(START, PEER, broken);
     }
+    events(&mut endpoint).iter().for_each(|event| {
+        assert!(matches!(event, Event::Refused { .. }), "{event:?}");
+    });
     // A request in an acknowledgement, a response in a Reset, an empty NON.
     for meaningless in [&[0x60, 1, 0, 0][..], &[0x70, 0x45, 0, 0], &[0x50, 0, 0, 0]] {
         endpoint.handle_datagram(START, PEER, meaningless);

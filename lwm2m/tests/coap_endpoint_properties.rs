@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use lwm2m::coap::{Code, Config, Deduplication, Endpoint, Event, Kind, Limits, Message, Response, Token};
+use lwm2m::coap::{
+    Code, Config, Deduplication, Endpoint, Event, Fingerprint, Kind, Limits, Message, Response, Token,
+};
 use lwm2m::time::Time;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -85,7 +87,7 @@ proptest! {
                     }
                 }
                 Input::Acknowledge => pending.iter().for_each(|id| endpoint.acknowledge(*id)),
-                Input::AcknowledgeResponse(peer, id) => endpoint.acknowledge_response(now, peer, id),
+                Input::AcknowledgeResponse(peer, id) => endpoint.acknowledge_response(now, peer, Fingerprint::of(id, &[])),
                 Input::Cancel(peer, t) => drop(endpoint.cancel(now, peer, token(t))),
                 Input::Readdress(old, t, new) => drop(endpoint.readdress(now, old, token(t), new)),
                 Input::Wait(millis) => {

@@ -7,7 +7,7 @@ mod support;
 
 use std::time::Duration;
 
-use lwm2m::coap::{Code, Config, Event, FailureReason, Kind, Message, SendError};
+use lwm2m::coap::{Code, Config, Deduplication, Event, FailureReason, Fingerprint, Kind, Message, SendError};
 use support::{
     PEER, START, ask, bytes, config, endpoint, events, receive, request, response, secs, sent, token,
 };
@@ -71,7 +71,7 @@ fn a_piggybacked_response_ends_the_exchange() {
         peer: PEER,
         token: token(1),
         message: answer.clone(),
-        needs_ack: false,
+        acknowledge: None,
     };
     assert_eq!(events(&mut endpoint), [expected]);
     assert!(!endpoint.is_open(PEER, token(1)));
@@ -81,7 +81,8 @@ fn a_piggybacked_response_ends_the_exchange() {
         events(&mut endpoint),
         [Event::Unmatched {
             peer: PEER,
-            message: answer
+            message: answer,
+            acknowledge: None
         }]
     );
 }
@@ -99,7 +100,8 @@ fn a_piggybacked_response_needs_both_the_message_id_and_the_token_of_the_request
             events(&mut endpoint),
             [Event::Unmatched {
                 peer: PEER,
-                message: stranger
+                message: stranger,
+                acknowledge: None
             }]
         );
     }
@@ -127,15 +129,16 @@ fn an_empty_acknowledgement_ends_retransmission_and_starts_the_wait_for_the_sepa
     assert_eq!(endpoint.next_deadline(), Some(secs(61)));
     let separate = response(Kind::Confirmable, 900, 1);
     receive(&mut endpoint, secs(30), &separate);
+    let name = Fingerprint::of(900, &bytes(&separate));
     let expected = Event::Response {
         peer: PEER,
         token: token(1),
         message: separate.clone(),
-        needs_ack: true,
+        acknowledge: Some(name),
     };
     assert_eq!(events(&mut endpoint), [expected]);
     assert_eq!(sent(&mut endpoint), []);
-    endpoint.acknowledge_response(secs(30), PEER, 900);
+    endpoint.acknowledge_response(secs(30), PEER, name);
     assert_eq!(sent(&mut endpoint), [Message::empty(Kind::Acknowledgement, 900)]);
     // The acknowledgement was lost: the copy gets another one, and no event.
     receive(&mut endpoint, secs(32), &separate);
@@ -166,7 +169,10 @@ fn a_separate_response_that_overtakes_the_acknowledgement_counts() {
     receive(&mut endpoint, secs(1), &response(Kind::NonConfirmable, 900, 1));
     assert!(matches!(
         events(&mut endpoint)[..],
-        [Event::Response { needs_ack: false, .. }]
+        [Event::Response {
+            acknowledge: None,
+            ..
+        }]
     ));
     endpoint.handle_timeout(secs(100));
     assert_eq!((sent(&mut endpoint), events(&mut endpoint)), (vec![], vec![]));
@@ -290,15 +296,67 @@ fn an_exchange_goes_on_at_the_new_address() {
 }
 
 #[test]
-fn a_response_with_an_unknown_critical_option_is_rejected() {
-    let mut endpoint = endpoint(config());
-    ask(&mut endpoint, 1);
+fn a_copy_of_an_answer_whose_acknowledgement_was_lost_is_acknowledged_again_each_time() {
+    for deduplication in [Deduplication::Full, Deduplication::WhilePending] {
+        let mut endpoint = endpoint(Config {
+            deduplication,
+            ..config()
+        });
+        ask(&mut endpoint, 1);
+        sent(&mut endpoint);
+        let separate = response(Kind::Confirmable, 900, 1);
+        receive(&mut endpoint, secs(1), &separate);
+        let heard = events(&mut endpoint);
+        let [
+            Event::Response {
+                acknowledge: Some(name),
+                ..
+            },
+        ] = heard[..]
+        else {
+            panic!("{heard:?}");
+        };
+        // Until the caller has made it safe, copies get nothing.
+        receive(&mut endpoint, secs(2), &separate);
+        assert_eq!(sent(&mut endpoint), []);
+        endpoint.acknowledge_response(secs(3), PEER, name);
+        assert_eq!(sent(&mut endpoint), [Message::empty(Kind::Acknowledgement, 900)]);
+        for copy in [5, 9, 17, 33, 200] {
+            receive(&mut endpoint, secs(copy), &separate);
+            assert_eq!(sent(&mut endpoint), [Message::empty(Kind::Acknowledgement, 900)]);
+            assert_eq!(events(&mut endpoint), []);
+        }
+        endpoint.handle_timeout(secs(249));
+        assert_eq!((endpoint.peer_count(), endpoint.remembered_count()), (0, 0));
+    }
+}
+
+#[test]
+fn an_answer_without_an_exchange_that_was_of_use_is_acknowledged_again_too() {
+    let mut endpoint = endpoint(Config {
+        deduplication: Deduplication::WhilePending,
+        ..config()
+    });
+    let stray = response(Kind::Confirmable, 900, 1);
+    receive(&mut endpoint, START, &stray);
+    let heard = events(&mut endpoint);
+    let [
+        Event::Unmatched {
+            acknowledge: Some(name),
+            ..
+        },
+    ] = heard[..]
+    else {
+        panic!("{heard:?}");
+    };
+    endpoint.acknowledge_response(START, PEER, name);
     sent(&mut endpoint);
-    let mut answer = response(Kind::Confirmable, 900, 1);
-    answer.options.push(2001, b"");
-    receive(&mut endpoint, START, &answer);
-    assert_eq!(sent(&mut endpoint), [Message::empty(Kind::Reset, 900)]);
-    assert!(endpoint.is_open(PEER, token(1)));
+    receive(&mut endpoint, secs(4), &stray);
+    assert_eq!(sent(&mut endpoint), [Message::empty(Kind::Acknowledgement, 900)]);
+    assert_eq!(events(&mut endpoint), []);
+    // The same number with another content is another message.
+    receive(&mut endpoint, secs(5), &response(Kind::Confirmable, 900, 2));
+    assert!(matches!(events(&mut endpoint)[..], [Event::Unmatched { .. }]));
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use lwm2m::coap::{Code, option};
+use lwm2m::coap::{Code, Token, option};
 use support::{World, device, request};
 
 const A: usize = 0;
@@ -143,6 +143,23 @@ fn a_copy_of_a_register_gets_the_same_answer_from_whichever_instance_and_changes
     );
     assert!(events[0].1.ends_with(r#""rev":2,"reason":"replaced"}"#));
     assert_eq!(revision(&events[1].1), 3);
+}
+
+#[test]
+fn a_device_that_rebooted_and_begins_with_the_same_message_id_is_registered_anew() {
+    let mut world = World::new(2);
+    let mut message = world.register_request("dev", "lt=600");
+    world.datagram(A, device(1), &message);
+    let first = world.registration_id(A, device(1));
+    world.advance(20_000);
+    for (n, token) in [(A, [1]), (B, [2])] {
+        message.token = Token::try_from(&token[..]).unwrap();
+        world.events();
+        world.datagram(n, device(1), &message);
+        assert_ne!(world.registration_id(n, device(1)), first);
+        let kinds: Vec<String> = world.events().into_iter().map(|(kind, _)| kind).collect();
+        assert_eq!(kinds, ["DEL", "NEW"]);
+    }
 }
 
 #[test]

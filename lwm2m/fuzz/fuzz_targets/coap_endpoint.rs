@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use lwm2m::coap::{Code, Config, Deduplication, Endpoint, Event, Kind, Limits, Message, Response, Token};
+use lwm2m::coap::{Code, Config, Deduplication, Endpoint, Event, Fingerprint, Kind, Limits, Message, Response, Token};
 use lwm2m::time::Time;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
@@ -53,7 +53,7 @@ fuzz_target!(|input: &[u8]| {
                     endpoint.acknowledge(id);
                     pending.push(id);
                 }
-                (_, None) => endpoint.acknowledge_response(now, peer, byte.into()),
+                (_, None) => endpoint.acknowledge_response(now, peer, Fingerprint::of(byte.into(), content)),
             },
             5 => drop(endpoint.cancel(now, peer, token)),
             6 => drop(endpoint.readdress(now, peer, token, byte & 3)),

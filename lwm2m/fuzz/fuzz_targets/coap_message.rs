@@ -10,7 +10,8 @@ fuzz_target!(|datagram: &[u8]| {
         message.encode(&mut encoded);
         assert_eq!(encoded, datagram);
         assert_eq!(encoded.len(), message.encoded_length());
-        let _ = message.options.unknown_critical(&[11, 15, 17]);
+        let _ = message.options.bad_critical(&[11, 15, 17]);
+        message.options.clone().drop_bad_elective();
         let _ = message
             .options
             .uri_path()

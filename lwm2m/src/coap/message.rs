@@ -47,9 +47,22 @@ pub struct Message {
 pub struct DecodeError {
     /// What is wrong.
     pub malformation: Malformation,
-    /// Type and message ID, if the header is that of a CoAP version 1 message: a broken Confirmable is answered with
-    /// a Reset, all else is ignored (RFC 7252, 4.2 and 4.3).
-    pub header: Option<(Kind, u16)>,
+    /// What could be read before, if the header is that of a CoAP version 1 message: a broken Confirmable is answered,
+    /// all else is ignored (RFC 7252, 4.2 and 4.3).
+    pub header: Option<Header>,
+}
+
+/// The beginning of a message that is broken further on.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub struct Header {
+    /// CON, NON, ACK or RST.
+    pub kind: Kind,
+    /// As it stands there.
+    pub code: Code,
+    /// The message ID.
+    pub message_id: u16,
+    /// `None` if the token itself is broken.
+    pub token: Option<Token>,
 }
 
 /// What is wrong with a datagram.
@@ -90,6 +103,18 @@ pub enum Malformation {
     NoPayload,
 }
 
+impl Malformation {
+    /// The response code for a request that is well-formed and more than is read here; `None` for a message format
+    /// error, which is answered with a Reset (RFC 7252, 4.2).
+    pub fn response_code(&self) -> Option<Code> {
+        match self {
+            Malformation::Long(_) => Some(Code::REQUEST_ENTITY_TOO_LARGE),
+            Malformation::TooManyOptions => Some(Code::BAD_REQUEST),
+            _ => None,
+        }
+    }
+}
+
 impl Message {
     /// A message without options and payload.
     pub fn new(kind: Kind, code: Code, message_id: u16, token: Token) -> Self {
@@ -116,7 +141,12 @@ impl Message {
         })?;
         decode_rest(datagram, kind, message_id).map_err(|malformation| DecodeError {
             malformation,
-            header: Some((kind, message_id)),
+            header: Some(Header {
+                kind,
+                code: Code::from(datagram[1]),
+                message_id,
+                token: read_token(datagram).ok(),
+            }),
         })
     }
 
@@ -177,13 +207,8 @@ fn decode_rest(datagram: &[u8], kind: Kind, message_id: u16) -> Result<Message, 
     if code != Code::EMPTY && !code.is_request() && !code.is_response() {
         return Err(Malformation::ReservedCode(code));
     }
-    let token_length = datagram[0] & 0x0f;
-    let start = HEADER_BYTES + usize::from(token_length);
-    if usize::from(token_length) > Token::MAX_LENGTH {
-        return Err(Malformation::TokenLength(token_length));
-    }
-    let token = datagram.get(HEADER_BYTES..start).ok_or(Malformation::CutToken)?;
-    let token = Token::try_from(token).map_err(|_| Malformation::TokenLength(token_length))?;
+    let token = read_token(datagram)?;
+    let start = HEADER_BYTES + token.as_bytes().len();
     let (end, last) = check_options(datagram, start)?;
     let options = Options::from_checked_wire(&datagram[start..end], last);
     let payload = match datagram.get(end..) {
@@ -199,6 +224,16 @@ fn decode_rest(datagram: &[u8], kind: Kind, message_id: u16) -> Result<Message, 
         options,
         payload,
     })
+}
+
+fn read_token(datagram: &[u8]) -> Result<Token, Malformation> {
+    let length = datagram[0] & 0x0f;
+    if usize::from(length) > Token::MAX_LENGTH {
+        return Err(Malformation::TokenLength(length));
+    }
+    let end = HEADER_BYTES + usize::from(length);
+    let token = datagram.get(HEADER_BYTES..end).ok_or(Malformation::CutToken)?;
+    Token::try_from(token).map_err(|_| Malformation::TokenLength(length))
 }
 
 /// Walks through the options from `start`. Returns where they end, and the number of the last.

@@ -14,10 +14,11 @@ mod token;
 
 pub use code::Code;
 pub use endpoint::{
-    Config, Deduplication, Endpoint, Event, FailureReason, Limits, RequestId, Response, SendError, Statistics,
+    Config, Deduplication, Endpoint, Event, FailureReason, Fingerprint, Limits, Refusal, RequestId, Response,
+    SendError, Statistics,
 };
-pub use message::{DecodeError, Kind, MAX_MESSAGE_BYTES, MAX_OPTIONS, Malformation, Message};
+pub use message::{DecodeError, Header, Kind, MAX_MESSAGE_BYTES, MAX_OPTIONS, Malformation, Message};
 pub use message_id::MessageIds;
-pub use option::Options;
+pub use option::{BadOption, OptionFault, Options};
 pub use parameters::TransmissionParameters;
 pub use token::{Token, TokenTooLong};

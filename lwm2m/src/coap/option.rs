@@ -6,59 +6,130 @@
 use std::str::Utf8Error;
 use std::{fmt, str};
 
-/// Observe, RFC 7641.
-pub const OBSERVE: u16 = 6;
-/// Block2, RFC 7959.
-pub const BLOCK2: u16 = 23;
-/// Block1, RFC 7959.
-pub const BLOCK1: u16 = 27;
-/// Size2, RFC 7959.
-pub const SIZE2: u16 = 28;
-/// If-Match.
-pub const IF_MATCH: u16 = 1;
-/// Uri-Host.
-pub const URI_HOST: u16 = 3;
-/// ETag.
-pub const ETAG: u16 = 4;
-/// If-None-Match.
-pub const IF_NONE_MATCH: u16 = 5;
-/// Uri-Port.
-pub const URI_PORT: u16 = 7;
-/// Location-Path.
-pub const LOCATION_PATH: u16 = 8;
-/// OSCORE, RFC 8613.
-pub const OSCORE: u16 = 9;
-/// Uri-Path.
-pub const URI_PATH: u16 = 11;
-/// Content-Format.
-pub const CONTENT_FORMAT: u16 = 12;
-/// Max-Age.
-pub const MAX_AGE: u16 = 14;
-/// Uri-Query.
-pub const URI_QUERY: u16 = 15;
-/// Accept.
-pub const ACCEPT: u16 = 17;
-/// Location-Query.
-pub const LOCATION_QUERY: u16 = 20;
-/// Proxy-Uri.
-pub const PROXY_URI: u16 = 35;
-/// Proxy-Scheme.
-pub const PROXY_SCHEME: u16 = 39;
-/// Size1.
-pub const SIZE1: u16 = 60;
+/// What is known of one option: RFC 7252, 5.10 and table 4; RFC 7641, 7959, 8613, 8768, 9175, 9177.
+struct Definition {
+    number: u16,
+    name: &'static str,
+    shortest: usize,
+    longest: usize,
+    repeatable: bool,
+}
 
-/// What RFC 7252, 5.10 and RFC 7959 say of the critical options: the longest value, and whether it may be repeated.
-const CRITICAL_RULES: [(u16, usize, bool); 9] = [
-    (IF_MATCH, 8, true),
-    (URI_HOST, 255, false),
-    (IF_NONE_MATCH, 0, false),
-    (URI_PORT, 2, false),
-    (URI_PATH, 255, true),
-    (URI_QUERY, 255, true),
-    (ACCEPT, 2, false),
-    (BLOCK2, 3, false),
-    (BLOCK1, 3, false),
-];
+/// One table for the constants, their names and their rules.
+macro_rules! options {
+    ($($constant:ident = $number:literal $name:literal $shortest:literal..=$longest:literal $times:ident;)*) => {
+        $(
+            #[doc = $name]
+            pub const $constant: u16 = $number;
+        )*
+
+        const DEFINITIONS: &[Definition] = &[
+            $(Definition {
+                number: $number,
+                name: $name,
+                shortest: $shortest,
+                longest: $longest,
+                repeatable: $times,
+            },)*
+        ];
+    };
+}
+
+const ONCE: bool = false;
+const MANY: bool = true;
+
+options! {
+    IF_MATCH = 1 "If-Match" 0..=8 MANY;
+    URI_HOST = 3 "Uri-Host" 1..=255 ONCE;
+    ETAG = 4 "ETag" 1..=8 MANY;
+    IF_NONE_MATCH = 5 "If-None-Match" 0..=0 ONCE;
+    OBSERVE = 6 "Observe" 0..=3 ONCE;
+    URI_PORT = 7 "Uri-Port" 0..=2 ONCE;
+    LOCATION_PATH = 8 "Location-Path" 0..=255 MANY;
+    OSCORE = 9 "OSCORE" 0..=255 ONCE;
+    URI_PATH = 11 "Uri-Path" 0..=255 MANY;
+    CONTENT_FORMAT = 12 "Content-Format" 0..=2 ONCE;
+    MAX_AGE = 14 "Max-Age" 0..=4 ONCE;
+    URI_QUERY = 15 "Uri-Query" 0..=255 MANY;
+    HOP_LIMIT = 16 "Hop-Limit" 1..=1 ONCE;
+    ACCEPT = 17 "Accept" 0..=2 ONCE;
+    Q_BLOCK1 = 19 "Q-Block1" 0..=3 ONCE;
+    LOCATION_QUERY = 20 "Location-Query" 0..=255 MANY;
+    BLOCK2 = 23 "Block2" 0..=3 ONCE;
+    BLOCK1 = 27 "Block1" 0..=3 ONCE;
+    SIZE2 = 28 "Size2" 0..=4 ONCE;
+    Q_BLOCK2 = 31 "Q-Block2" 0..=3 MANY;
+    PROXY_URI = 35 "Proxy-Uri" 1..=1034 ONCE;
+    PROXY_SCHEME = 39 "Proxy-Scheme" 1..=255 ONCE;
+    SIZE1 = 60 "Size1" 0..=4 ONCE;
+    ECHO = 252 "Echo" 1..=40 ONCE;
+    NO_RESPONSE = 258 "No-Response" 0..=1 ONCE;
+    REQUEST_TAG = 292 "Request-Tag" 0..=8 MANY;
+}
+
+/// A receiver that does not know a critical option has to refuse the message (RFC 7252, 5.4.1).
+pub const fn is_critical(number: u16) -> bool {
+    number & 1 == 1
+}
+
+/// A proxy that does not know an unsafe option must not pass the message on (RFC 7252, 5.4.2).
+pub const fn is_unsafe(number: u16) -> bool {
+    number & 2 == 2
+}
+
+/// The name of an option in its RFC, if it is known.
+pub fn name(number: u16) -> Option<&'static str> {
+    definition(number).map(|definition| definition.name)
+}
+
+fn definition(number: u16) -> Option<&'static Definition> {
+    DEFINITIONS.iter().find(|definition| definition.number == number)
+}
+
+/// A critical option because of which a message has to be refused.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub struct BadOption {
+    /// Its number.
+    pub number: u16,
+    /// What is wrong with it.
+    pub fault: OptionFault,
+}
+
+/// What is wrong with an option: RFC 7252, 5.4.1, 5.4.3 and 5.4.5.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub enum OptionFault {
+    /// The receiver does not understand it in such a message.
+    Unknown,
+    /// Its value is shorter or longer than it may be; so many bytes.
+    Length(usize),
+    /// It may appear only once.
+    Repeated,
+}
+
+impl fmt::Display for BadOption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known = definition(self.number);
+        match known {
+            Some(definition) => write!(f, "option {} ({})", self.number, definition.name)?,
+            None => write!(f, "critical option {}", self.number)?,
+        }
+        match (self.fault, known) {
+            (OptionFault::Unknown, _) => f.write_str(" is not supported here"),
+            (OptionFault::Repeated, _) => f.write_str(" may appear only once"),
+            (
+                OptionFault::Length(found),
+                Some(Definition {
+                    shortest, longest, ..
+                }),
+            ) => {
+                write!(f, " has {shortest} to {longest} bytes, found {found}")
+            }
+            (OptionFault::Length(found), None) => write!(f, " has a length of {found}"),
+        }
+    }
+}
+
+impl std::error::Error for BadOption {}
 
 /// The longest value that an option header can describe; longer ones are cut, in messages too long to be sent anyway.
 const LONGEST_VALUE: usize = u16::MAX as usize + 269;
@@ -174,25 +245,47 @@ impl Options {
         self.texts(URI_QUERY)
     }
 
-    /// The first critical option that is not in `known`, or that is and breaks its rules: a value too long, or a
-    /// second one where only one may be (RFC 7252, 5.4.1, 5.4.3 and 5.4.5).
-    pub fn unknown_critical(&self, known: &[u16]) -> Option<u16> {
-        let mut previous = None;
-        for (number, value) in self.iter() {
-            if number % 2 == 1 {
-                if !known.contains(&number) {
-                    return Some(number);
-                }
-                let rule = CRITICAL_RULES.iter().find(|rule| rule.0 == number);
-                if rule.is_some_and(|(_, longest, repeatable)| {
-                    value.len() > *longest || (!repeatable && previous == Some(number))
-                }) {
-                    return Some(number);
-                }
+    /// The first critical option that is not in `known`, or that breaks its rules (RFC 7252, 5.4.1, 5.4.3 and 5.4.5).
+    pub fn bad_critical(&self, known: &[u16]) -> Option<BadOption> {
+        self.faults(known)
+            .find(|(number, _, fault)| is_critical(*number) && fault.is_some())
+            .and_then(|(number, _, fault)| {
+                Some(BadOption {
+                    number,
+                    fault: fault?,
+                })
+            })
+    }
+
+    /// Takes away the elective options that break their rules: they count as unknown, and those are ignored (RFC 7252,
+    /// 5.4.1, 5.4.3 and 5.4.5).
+    pub fn drop_bad_elective(&mut self) {
+        let bad =
+            |(number, _, fault): &(u16, &[u8], Option<OptionFault>)| !is_critical(*number) && fault.is_some();
+        if self.faults(&[]).any(|option| bad(&option)) {
+            let mut kept = Options::new();
+            for option in self.faults(&[]).filter(|option| !bad(option)) {
+                kept.append(option.0, option.1);
             }
-            previous = Some(number);
+            *self = kept;
         }
-        None
+    }
+
+    /// Each option with what is wrong with it. Only a critical one can be unknown.
+    fn faults<'a>(&'a self, known: &'a [u16]) -> impl Iterator<Item = (u16, &'a [u8], Option<OptionFault>)> {
+        let mut previous = None;
+        self.iter().map(move |(number, value)| {
+            let again = previous.replace(number) == Some(number);
+            let fault = match definition(number) {
+                _ if is_critical(number) && !known.contains(&number) => Some(OptionFault::Unknown),
+                Some(rule) if value.len() < rule.shortest || value.len() > rule.longest => {
+                    Some(OptionFault::Length(value.len()))
+                }
+                Some(rule) if again && !rule.repeatable => Some(OptionFault::Repeated),
+                _ => None,
+            };
+            (number, value, fault)
+        })
     }
 
     /// Takes over a list as it stood in a datagram, already checked.

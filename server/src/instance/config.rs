@@ -6,6 +6,9 @@ use lwm2m::coap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+/// The critical options of devices' responses: what an answer in blocks means for a ticket is said by whoever reads it.
+pub(super) const KNOWN_IN_RESPONSES: &[u16] = &[coap::option::BLOCK1, coap::option::BLOCK2];
+
 /// Which shapes of JSON the cluster emits. All members of a cluster speak one.
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
 pub enum Dialect {
@@ -95,9 +98,12 @@ impl Config {
             },
             limits: coap::Limits {
                 exchanges_per_peer: 4096,
+                // Acknowledged responses, 0.3 KiB each: what waits for the store is newer than nearly all of them.
+                remembered: 1 << 17,
                 ..coap::Limits::default()
             },
             deduplication: coap::Deduplication::WhilePending,
+            known_in_responses: KNOWN_IN_RESPONSES,
             ..coap::Config::default()
         }
     }

@@ -9,7 +9,7 @@ use crate::northbound::json_string;
 use crate::northbound::registration::{add_attr, obj_link};
 use crate::partition::Partition;
 use crate::store::{Reply, Script};
-use lwm2m::coap::{Code, Message, RequestId, Response, option};
+use lwm2m::coap::{Code, Fingerprint, Message, Options, Refusal, RequestId, Response, option};
 use lwm2m::link::Link;
 use lwm2m::registration::{Register, RegistrationRequest, Update, root};
 use std::net::SocketAddr;
@@ -45,6 +45,14 @@ impl Instance {
         }
     }
 
+    /// The message layer did not take a message.
+    pub(super) fn message_refused(&mut self, source: SocketAddr, reason: Refusal, message: Option<&Message>) {
+        self.statistics.messages_refused += 1;
+        let query = message.map(|message| &message.options);
+        let endpoint = query.and_then(|options| endpoint_in(options)).unwrap_or("");
+        tracing::debug!(%source, endpoint, "a message is refused: {reason}");
+    }
+
     fn respond(&mut self, id: RequestId<SocketAddr>, response: Response) {
         self.message_id = self.message_id.wrapping_add(1);
         if let Err(error) = self.coap.respond(self.now, id, response, self.message_id) {
@@ -67,7 +75,8 @@ impl Instance {
 
     /// A name for one message of one device, under which the store finds its copies.
     fn uplink_name(kind: char, id: &RequestId<SocketAddr>) -> Vec<u8> {
-        format!("{kind}{:x}@{}", id.message_id, id.peer).into_bytes()
+        let Fingerprint { message_id, digest } = id.fingerprint;
+        format!("{kind}{message_id:x}.{digest:x}@{}", id.peer).into_bytes()
     }
 
     /// The members about the way to the device (its address, and that of this instance), then its address and port.
@@ -200,6 +209,12 @@ impl Instance {
         self.respond(id, response);
         self.orders(reply.into_rest(rest));
     }
+}
+
+/// The endpoint client name that a request names, for logs.
+fn endpoint_in(options: &Options) -> Option<&str> {
+    let named = |query: Result<_, _>| query.ok().and_then(|text: &str| text.strip_prefix("ep="));
+    options.uri_query().find_map(named)
 }
 
 /// The pieces of a registration's JSON that an Update can replace, by their place in it (`registration.lua`).

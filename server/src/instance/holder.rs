@@ -4,13 +4,15 @@
 //! come from the store, so that a survivor goes on with the same exchange. Each exchange stays in memory until the
 //! store has confirmed its end, so what is not in memory was never sent by this member.
 
+use super::config::KNOWN_IN_RESPONSES;
 use super::steward::error;
+use super::stray::Answer;
 use super::{Instance, Purpose};
 use crate::mutant::Mutant;
 use crate::northbound::{Device, ErrorCode, Request};
 use crate::partition::{TokenParts, token_from_hex};
 use crate::store::{Reply, Script, Value};
-use lwm2m::coap::{FailureReason, Kind, Message, Token};
+use lwm2m::coap::{FailureReason, Fingerprint, Kind, Message, Token};
 use lwm2m::registration::Version;
 use lwm2m::time::Time;
 use rustc_hash::FxHashMap;
@@ -42,7 +44,7 @@ enum State {
     Finishing {
         body: String,
         proof: bool,
-        acknowledge: Option<(SocketAddr, u16)>,
+        acknowledge: Option<(SocketAddr, Fingerprint)>,
     },
 }
 
@@ -299,13 +301,17 @@ impl Instance {
         peer: SocketAddr,
         token: Token,
         message: Message,
-        needs_ack: bool,
+        acknowledge: Option<Fingerprint>,
     ) {
         let Some(exchange) = self.exchanges.open.get(&token) else {
-            return self.stray(peer, message);
+            return self.stray(Answer {
+                source: peer,
+                message,
+                acknowledge,
+            });
         };
         let body = outcome(&exchange.request, &message);
-        let acknowledge = needs_ack.then_some((peer, message.message_id));
+        let acknowledge = acknowledge.map(|response| (peer, response));
         self.finish(token, body, true, acknowledge);
     }
 
@@ -313,7 +319,13 @@ impl Instance {
         if !self.exchanges.open.contains_key(&token) {
             return;
         }
+        let mut proof = false;
         let body = match reason {
+            FailureReason::Refused(refusal) => {
+                proof = true;
+                let message = format!("the device's answer can't be read: {refusal}");
+                error(ErrorCode::Undecodable, &message, Some(true))
+            }
             FailureReason::Timeout => error(
                 ErrorCode::Unreachable,
                 "the device did not answer in time: it acknowledged no transmission, or sent no response after its acknowledgement",
@@ -325,11 +337,17 @@ impl Instance {
                 Some(true),
             ),
         };
-        self.finish(token, body, false, None);
+        self.finish(token, body, proof, None);
     }
 
     /// Brings an outcome to the store. `proof`: it is the device's own response.
-    fn finish(&mut self, token: Token, body: String, proof: bool, acknowledge: Option<(SocketAddr, u16)>) {
+    fn finish(
+        &mut self,
+        token: Token,
+        body: String,
+        proof: bool,
+        acknowledge: Option<(SocketAddr, Fingerprint)>,
+    ) {
         let Some(exchange) = self.exchanges.open.get_mut(&token) else {
             return;
         };
@@ -391,14 +409,14 @@ impl Instance {
         // With proof, a ticket that is gone had its outcome already: the exchange is over in both cases.
         if let Some(exchange) = self.exchanges.end(token, self.now)
             && let State::Finishing {
-                acknowledge: Some((peer, message_id)),
+                acknowledge: Some((peer, response)),
                 ..
             } = exchange.state
         {
-            self.coap.acknowledge_response(self.now, peer, message_id);
+            self.coap.acknowledge_response(self.now, peer, response);
         }
-        if let Some(stray) = self.strays.finished(token) {
-            self.coap.acknowledge_response(self.now, stray.0, stray.1);
+        if let Some((peer, response)) = self.strays.finished(token) {
+            self.coap.acknowledge_response(self.now, peer, response);
         }
         self.orders(reply.into_rest(3));
     }
@@ -406,6 +424,10 @@ impl Instance {
 
 /// The terminal that a device's response makes.
 pub(super) fn outcome(request: &Request, message: &Message) -> String {
+    if let Some(bad) = message.options.bad_critical(KNOWN_IN_RESPONSES) {
+        let message = format!("the device's answer can't be read: {bad}");
+        return error(ErrorCode::Undecodable, &message, Some(true));
+    }
     match request.response_body(message.code, &message.options, &message.payload) {
         Ok(body) => format!(",\"resp\":{body}"),
         Err(undecodable) => error(ErrorCode::Undecodable, &undecodable.message, Some(true)),

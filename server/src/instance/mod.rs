@@ -27,7 +27,7 @@ use crate::mutant::Mutant;
 use crate::partition::Partition;
 use crate::store::{Call, LEASE_ARGUMENT, Reply, Script};
 use holder::Exchanges;
-use lwm2m::coap::{Endpoint, Event, Message, RequestId};
+use lwm2m::coap::{Endpoint, Event, RequestId};
 use lwm2m::time::Time;
 use membership::{Held, Membership, Seat};
 use rand::rngs::ChaCha8Rng;
@@ -37,7 +37,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
-use stray::Strays;
+use stray::{Answer, Strays};
 use suspension::Comparison;
 
 /// What the world tells the instance.
@@ -130,7 +130,7 @@ enum Purpose {
     Sweep(Partition),
     Expire(Partition),
     Uplink(RequestId<SocketAddr>, device::Uplink),
-    Forward(SocketAddr, Message),
+    Forward(Answer),
 }
 
 struct Pending {
@@ -148,6 +148,8 @@ pub struct Statistics {
     pub requests_ignored: u64,
     /// Registrations, updates and de-registrations that devices were told to have succeeded.
     pub uplinks: u64,
+    /// Messages of devices that the message layer did not take.
+    pub messages_refused: u64,
     /// Requests of devices answered 5.03.
     pub unavailable: u64,
     /// Answers that were forwarded to the instance they belong to.
@@ -525,7 +527,7 @@ impl Instance {
             Purpose::Finish(token) => self.finished(token, reply),
             Purpose::Peek(token) => self.peeked(token, &reply),
             Purpose::Uplink(id, uplink) => self.uplink_stored(id, uplink, reply),
-            Purpose::Forward(source, message) => self.forward_answered(source, message, &reply),
+            Purpose::Forward(answer) => self.forward_answered(answer, &reply),
         }
     }
 
@@ -578,13 +580,26 @@ impl Instance {
                     peer,
                     token,
                     message,
-                    needs_ack,
+                    acknowledge,
                 } => {
-                    self.device_response(peer, token, message, needs_ack);
+                    self.device_response(peer, token, message, acknowledge);
                 }
                 Event::Acknowledged { .. } => {}
                 Event::Failed { token, reason, .. } => self.exchange_failed(token, reason),
-                Event::Unmatched { peer, message } => self.stray(peer, message),
+                Event::Unmatched {
+                    peer,
+                    message,
+                    acknowledge,
+                } => self.stray(Answer {
+                    source: peer,
+                    message,
+                    acknowledge,
+                }),
+                Event::Refused {
+                    peer,
+                    reason,
+                    message,
+                } => self.message_refused(peer, reason, message.as_ref()),
             }
         }
     }

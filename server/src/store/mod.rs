@@ -125,7 +125,7 @@ impl Script {
                 on_demand ["next_turn"]: "claim", "dispatch", "turns";
                 "finish"
             ),
-            Script::Peek => source!(ends: "base", "generation", "step", "peek"),
+            Script::Peek => source!(ends: "base", "generation", "step", "ticket", "peek"),
             Script::Forward => source!(ends: "base", "generation", "step", "tell", "forward"),
             Script::Sweep => source!(
                 ends: "base", "stewardship", "step", "steward";

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use lwm2m::coap::{
     self, Code, Deduplication, Endpoint, FailureReason, Kind, Message, RequestId, Response, SendError,
-    Statistics, Token, option,
+    Statistics, Token,
 };
 use lwm2m::time::Time;
 use rand::rngs::ChaCha8Rng;
@@ -69,13 +69,7 @@ impl Fleet {
                     ..coap::Limits::default()
                 },
                 deduplication: Deduplication::Full,
-                known_critical: &[
-                    option::URI_HOST,
-                    option::URI_PORT,
-                    option::URI_PATH,
-                    option::URI_QUERY,
-                    option::ACCEPT,
-                ],
+                ..coap::Config::default()
             },
             ChaCha8Rng::from_rng(&mut rng),
         );
@@ -214,17 +208,17 @@ impl Fleet {
                 coap::Event::Response {
                     peer,
                     message,
-                    needs_ack,
+                    acknowledge,
                     ..
                 } => {
-                    if needs_ack {
-                        self.endpoint.acknowledge_response(now, peer, message.message_id);
+                    if let Some(response) = acknowledge {
+                        self.endpoint.acknowledge_response(now, peer, response);
                     }
                     self.handle_response(now, peer, &message);
                 }
                 coap::Event::Failed { peer, reason, .. } => self.handle_failure(now, peer, reason),
-                coap::Event::Unmatched { peer, message } => self.reject_unmatched(peer, &message),
-                coap::Event::Acknowledged { .. } => {}
+                coap::Event::Unmatched { peer, message, .. } => self.reject_unmatched(peer, &message),
+                coap::Event::Acknowledged { .. } | coap::Event::Refused { .. } => {}
             }
         }
     }
@@ -334,8 +328,8 @@ impl Fleet {
 
     fn handle_failure(&mut self, now: Time, device: u32, reason: FailureReason) {
         match reason {
-            FailureReason::Timeout | FailureReason::Reset => {
-                self.lose_registration(now, device, LossReason::Silence)
+            FailureReason::Timeout | FailureReason::Reset | FailureReason::Refused(_) => {
+                self.lose_registration(now, device, LossReason::Silence);
             }
         }
     }

@@ -1,15 +1,27 @@
 //! What an endpoint tells its caller.
 
-use super::super::{Message, Token};
+use super::super::{BadOption, Malformation, Message, Token};
+use super::Fingerprint;
 
 /// Names a received request until it is answered.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd, Hash)]
 pub struct RequestId<P> {
     /// Who sent it.
     pub peer: P,
-    /// Its message ID.
-    pub message_id: u16,
+    /// What its copies have in common with it.
+    pub fingerprint: Fingerprint,
     pub(super) serial: u64,
+}
+
+/// Why a message was not taken.
+#[derive(Copy, Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Refusal {
+    /// It is no CoAP message, or a larger one than is read.
+    #[error("{0}")]
+    Malformed(Malformation),
+    /// It has a critical option that is not understood, or used wrongly (RFC 7252, 5.4.1).
+    #[error("{0}")]
+    BadOption(BadOption),
 }
 
 /// Why an exchange failed.
@@ -19,6 +31,8 @@ pub enum FailureReason {
     Timeout,
     /// The peer sent a Reset.
     Reset,
+    /// The peer answered, and the answer can't be taken. What is asked again would be answered so again.
+    Refused(Refusal),
 }
 
 /// What happened.
@@ -41,8 +55,8 @@ pub enum Event<P> {
         token: Token,
         /// The response.
         message: Message,
-        /// True for a confirmable separate response: the caller calls `acknowledge_response` once the response is safe.
-        needs_ack: bool,
+        /// Set for a confirmable separate response: the caller calls `acknowledge_response` once the response is safe.
+        acknowledge: Option<Fingerprint>,
     },
     /// An empty acknowledgement: the request arrived, a separate response is to come.
     Acknowledged {
@@ -67,6 +81,17 @@ pub enum Event<P> {
         peer: P,
         /// The message.
         message: Message,
+        /// As in [`Event::Response`].
+        acknowledge: Option<Fingerprint>,
+    },
+    /// A message that was not taken, and that its sender was told about if RFC 7252, 4.2 and 4.3 say so. For logs.
+    Refused {
+        /// Who sent it.
+        peer: P,
+        /// What is wrong with it.
+        reason: Refusal,
+        /// The message, if it is one.
+        message: Option<Message>,
     },
 }
 

@@ -4,8 +4,9 @@ use std::hash::Hash;
 
 use super::exchange::{Phase, Role};
 use super::received::Answer;
-use super::{Endpoint, Event, FailureReason, Response};
-use crate::coap::{Code, Kind, Message};
+use super::{Endpoint, Event, FailureReason, Fingerprint, Refusal};
+use crate::coap::message::Header;
+use crate::coap::{BadOption, Code, DecodeError, Kind, MAX_MESSAGE_BYTES, Message, Token, option};
 use crate::time::Time;
 
 impl<P: Copy + Eq + Hash + Ord> Endpoint<P> {
@@ -13,18 +14,78 @@ impl<P: Copy + Eq + Hash + Ord> Endpoint<P> {
     pub fn handle_datagram(&mut self, now: Time, peer: P, datagram: &[u8]) {
         self.statistics.datagrams_received += 1;
         self.forget_expired(now);
-        match Message::decode(datagram) {
-            Ok(message) if message.code == Code::EMPTY => self.handle_empty(now, peer, message),
-            Ok(message) if message.code.is_request() => self.handle_request(now, peer, message),
-            Ok(message) => self.handle_response(now, peer, message),
-            Err(error) => match error.header {
-                Some((Kind::Confirmable, message_id)) => self.reset(peer, message_id),
-                _ => self.statistics.malformed_ignored += 1,
-            },
+        let mut message = match Message::decode(datagram) {
+            Ok(message) => message,
+            Err(error) => return self.handle_broken(now, peer, error),
+        };
+        message.options.drop_bad_elective();
+        let fingerprint = Fingerprint::of(message.message_id, datagram);
+        if message.code == Code::EMPTY {
+            self.handle_empty(now, peer, message, fingerprint);
+        } else if message.code.is_request() {
+            self.handle_request(now, peer, message, fingerprint);
+        } else {
+            self.handle_response(now, peer, message, fingerprint);
         }
     }
 
-    fn handle_empty(&mut self, now: Time, peer: P, message: Message) {
+    /// What is no message gets a Reset if it is Confirmable; what is one, and more than is read here, is told so.
+    fn handle_broken(&mut self, now: Time, peer: P, error: DecodeError) {
+        let reason = Refusal::Malformed(error.malformation);
+        match (error.header, error.malformation.response_code()) {
+            (
+                Some(Header {
+                    kind: Kind::Confirmable,
+                    code: method,
+                    message_id,
+                    token: Some(token),
+                }),
+                Some(code),
+            ) if method.is_request() => self.answer_refusal(now, peer, message_id, token, code, reason),
+            (Some(header), code) => {
+                if header.kind == Kind::Confirmable {
+                    self.reset(peer, header.message_id);
+                } else {
+                    self.statistics.malformed_ignored += 1;
+                }
+                if header.code.is_response()
+                    && code.is_some()
+                    && let Some(token) = header.token
+                    && let Some(index) = self.find_answered(peer, header.kind, header.message_id, token)
+                {
+                    self.fail_exchange(now, peer, index, FailureReason::Refused(reason));
+                }
+            }
+            (None, _) => self.statistics.malformed_ignored += 1,
+        }
+        self.events.push_back(Event::Refused {
+            peer,
+            reason,
+            message: None,
+        });
+    }
+
+    /// Tells the sender of a confirmable request why it is not taken.
+    fn answer_refusal(
+        &mut self,
+        now: Time,
+        peer: P,
+        message_id: u16,
+        token: Token,
+        code: Code,
+        reason: Refusal,
+    ) {
+        let mut answer = Message::new(Kind::Acknowledgement, code, message_id, token);
+        if code == Code::REQUEST_ENTITY_TOO_LARGE {
+            answer.options.push_uint(option::SIZE1, MAX_MESSAGE_BYTES as u32);
+        }
+        if self.may_explain(now) {
+            answer.payload = reason.to_string().into_bytes();
+        }
+        self.transmit(peer, &answer);
+    }
+
+    fn handle_empty(&mut self, now: Time, peer: P, message: Message, fingerprint: Fingerprint) {
         let id = message.message_id;
         match message.kind {
             Kind::Confirmable => {
@@ -37,17 +98,17 @@ impl<P: Copy + Eq + Hash + Ord> Endpoint<P> {
                     one.message_id == id && one.phase == Phase::Unacknowledged
                 }) {
                     Some(index) => self.acknowledge_exchange(now, peer, index),
-                    None => self.unmatched(peer, message),
+                    None => self.unmatched(peer, message, fingerprint),
                 }
             }
             Kind::Reset => match self.find_exchange(peer, |one| one.message_id == id && one.is_sent()) {
                 Some(index) => self.fail_exchange(now, peer, index, FailureReason::Reset),
-                None => self.unmatched(peer, message),
+                None => self.unmatched(peer, message, fingerprint),
             },
         }
     }
 
-    fn handle_request(&mut self, now: Time, peer: P, message: Message) {
+    fn handle_request(&mut self, now: Time, peer: P, message: Message, fingerprint: Fingerprint) {
         let confirmable = match message.kind {
             Kind::Confirmable => true,
             Kind::NonConfirmable => false,
@@ -56,39 +117,34 @@ impl<P: Copy + Eq + Hash + Ord> Endpoint<P> {
                 return;
             }
         };
-        if self.replay_if_duplicate(now, peer, message.message_id) {
+        if self.replay_if_duplicate(now, peer, fingerprint) {
             return;
         }
-        if message
-            .options
-            .unknown_critical(self.config.known_critical)
-            .is_some()
-        {
+        if let Some(bad) = message.options.bad_critical(self.config.known_in_requests) {
             self.statistics.bad_options += 1;
+            let code = match bad {
+                BadOption {
+                    number: option::PROXY_URI | option::PROXY_SCHEME,
+                    ..
+                } => Code::PROXYING_NOT_SUPPORTED,
+                _ => Code::BAD_OPTION,
+            };
+            let reason = Refusal::BadOption(bad);
             if confirmable {
-                let Response {
-                    code,
-                    options,
-                    payload,
-                } = Response::of(Code::BAD_OPTION);
-                let kind = Kind::Acknowledgement;
-                self.transmit(
-                    peer,
-                    &Message {
-                        kind,
-                        code,
-                        options,
-                        payload,
-                        ..message
-                    },
-                );
+                self.answer_refusal(now, peer, message.message_id, message.token, code, reason);
             }
+            let message = Some(message);
+            self.events.push_back(Event::Refused {
+                peer,
+                reason,
+                message,
+            });
             return;
         }
         let id = self.remember(
             now,
             peer,
-            message.message_id,
+            fingerprint,
             message.token,
             confirmable,
             Answer::Pending,
@@ -96,63 +152,66 @@ impl<P: Copy + Eq + Hash + Ord> Endpoint<P> {
         self.events.push_back(Event::Request { peer, id, message });
     }
 
-    fn handle_response(&mut self, now: Time, peer: P, message: Message) {
+    fn handle_response(&mut self, now: Time, peer: P, message: Message, fingerprint: Fingerprint) {
         if message.kind == Kind::Reset {
             self.statistics.meaningless_ignored += 1;
             return;
         }
         let needs_ack = message.kind == Kind::Confirmable;
-        if needs_ack && self.replay_if_duplicate(now, peer, message.message_id) {
+        if needs_ack && self.replay_if_duplicate(now, peer, fingerprint) {
             return;
         }
-        let piggybacked = message.kind == Kind::Acknowledgement;
-        let Some(index) = self.find_exchange(peer, |one| {
-            one.role == Role::Request
-                && one.token == message.token
-                && one.is_sent()
-                && (!piggybacked || one.message_id == message.message_id)
-        }) else {
-            self.unmatched(peer, message);
+        let Some(index) = self.find_answered(peer, message.kind, message.message_id, message.token) else {
+            self.unmatched(peer, message, fingerprint);
             return;
         };
-        if message
-            .options
-            .unknown_critical(self.config.known_critical)
-            .is_some()
-        {
+        if let Some(bad) = message.options.bad_critical(self.config.known_in_responses) {
             self.statistics.bad_options += 1;
             if needs_ack {
                 self.reset(peer, message.message_id);
             }
+            let reason = Refusal::BadOption(bad);
+            self.fail_exchange(now, peer, index, FailureReason::Refused(reason));
+            let message = Some(message);
+            self.events.push_back(Event::Refused {
+                peer,
+                reason,
+                message,
+            });
             return;
         }
         if needs_ack {
-            self.remember(
-                now,
-                peer,
-                message.message_id,
-                message.token,
-                true,
-                Answer::Pending,
-            );
+            self.remember(now, peer, fingerprint, message.token, true, Answer::Pending);
         }
         let token = self.end_exchange(now, peer, index).token;
         self.events.push_back(Event::Response {
             peer,
             token,
             message,
-            needs_ack,
+            acknowledge: needs_ack.then_some(fingerprint),
         });
     }
 
+    /// The open exchange that a response belongs to: its token, from whom it was asked, and if it came in the
+    /// acknowledgement, that of the very message (RFC 7252, 5.3.2).
+    fn find_answered(&self, peer: P, kind: Kind, message_id: u16, token: Token) -> Option<usize> {
+        self.find_exchange(peer, |one| {
+            one.role == Role::Request
+                && one.token == token
+                && one.is_sent()
+                && (kind != Kind::Acknowledgement || one.message_id == message_id)
+        })
+    }
+
     /// True if the message is a copy of one that is remembered; the copy gets what the first one got.
-    fn replay_if_duplicate(&mut self, now: Time, peer: P, message_id: u16) -> bool {
-        let Some(received) = self.find_received(now, peer, message_id) else {
+    fn replay_if_duplicate(&mut self, now: Time, peer: P, fingerprint: Fingerprint) -> bool {
+        let message_id = fingerprint.message_id;
+        let Some(received) = self.find_received(now, peer, fingerprint) else {
             return false;
         };
         let answer = match &received.answer {
             Answer::Pending | Answer::Silence => None,
-            Answer::Acknowledged => Some(super::empty_acknowledgement(message_id)),
+            Answer::Acknowledged | Answer::Confirmed => Some(super::empty_acknowledgement(message_id)),
             Answer::Given(datagram) => Some(datagram.clone()),
         };
         self.statistics.duplicates += 1;
@@ -163,8 +222,13 @@ impl<P: Copy + Eq + Hash + Ord> Endpoint<P> {
         true
     }
 
-    fn unmatched(&mut self, peer: P, message: Message) {
+    fn unmatched(&mut self, peer: P, message: Message, fingerprint: Fingerprint) {
         self.statistics.unmatched += 1;
-        self.events.push_back(Event::Unmatched { peer, message });
+        let acknowledge = (message.kind == Kind::Confirmable).then_some(fingerprint);
+        self.events.push_back(Event::Unmatched {
+            peer,
+            message,
+            acknowledge,
+        });
     }
 }

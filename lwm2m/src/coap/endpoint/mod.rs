@@ -22,8 +22,9 @@ use rustc_hash::FxHashMap;
 
 use super::{Code, Kind, MAX_MESSAGE_BYTES, Message, Options, Token, TransmissionParameters, option};
 use crate::time::Time;
-pub use event::{Event, FailureReason, RequestId, Statistics};
+pub use event::{Event, FailureReason, Refusal, RequestId, Statistics};
 use exchange::Exchange;
+pub use received::Fingerprint;
 use received::{Answer, Received};
 use timer::Timers;
 
@@ -32,7 +33,8 @@ use timer::Timers;
 pub enum Deduplication {
     /// As RFC 7252, 4.5: for EXCHANGE_LIFETIME (NON: NON_LIFETIME), with the answer, which a copy is given again.
     Full,
-    /// Only until the answer. For a caller that keeps the answers elsewhere, and to whom a later copy is a new request.
+    /// Requests only until the answer, for a caller that keeps the answers elsewhere, and to whom a later copy is a new
+    /// request. A copy is one with the same bytes. (Responses that were acknowledged are remembered as in `Full`.)
     WhilePending,
 }
 
@@ -66,8 +68,14 @@ pub struct Config {
     pub limits: Limits,
     /// What it remembers of received messages.
     pub deduplication: Deduplication,
-    /// The critical options that the caller understands; a request with another one is answered 4.02 (RFC 7252, 5.4.1).
-    pub known_critical: &'static [u16],
+    /// The critical options of requests that the caller understands; a request with another one is answered 4.02 (RFC
+    /// 7252, 5.4.1), or 5.05 if it is meant for a proxy (5.10.2).
+    pub known_in_requests: &'static [u16],
+    /// The same of responses; a response with another one ends its exchange.
+    pub known_in_responses: &'static [u16],
+    /// Refusals per second that say in words what is wrong; the others are their code alone, since a source may be forged
+    /// and the answer must not be much longer than the question (RFC 7252, 11.3).
+    pub explanations_per_second: u32,
     /// How long a response may take after an empty acknowledgement, or after a NON request. Default: MAX_RTT.
     pub response_timeout: Duration,
 }
@@ -80,13 +88,15 @@ impl Default for Config {
             parameters,
             limits: Limits::default(),
             deduplication: Deduplication::Full,
-            known_critical: &[
+            known_in_requests: &[
                 option::URI_HOST,
                 option::URI_PORT,
                 option::URI_PATH,
                 option::URI_QUERY,
                 option::ACCEPT,
             ],
+            known_in_responses: &[],
+            explanations_per_second: 100,
         }
     }
 }
@@ -156,6 +166,8 @@ pub struct Endpoint<P> {
     transmits: VecDeque<(P, Vec<u8>)>,
     events: VecDeque<Event<P>>,
     spare_buffers: Vec<Vec<u8>>,
+    /// The second that it is, and how many refusals were explained in it.
+    explained: (u64, u32),
     statistics: Statistics,
 }
 
@@ -177,6 +189,7 @@ impl<P: Copy + Eq + Hash + Ord> Endpoint<P> {
             transmits: VecDeque::new(),
             events: VecDeque::new(),
             spare_buffers: Vec::new(),
+            explained: (0, 0),
             statistics: Statistics::default(),
         }
     }
@@ -243,7 +256,7 @@ impl<P: Copy + Eq + Hash + Ord> Endpoint<P> {
     ) -> Result<(), SendError> {
         let request = self.pending_request(id).ok_or(SendError::RequestGone)?;
         let (kind, message_id) = match (request.confirmable, &request.answer) {
-            (true, Answer::Pending) => (Kind::Acknowledgement, request.message_id),
+            (true, Answer::Pending) => (Kind::Acknowledgement, id.fingerprint.message_id),
             (true, _) => (separate, message_id),
             (false, _) => (Kind::NonConfirmable, message_id),
         };
@@ -267,7 +280,7 @@ impl<P: Copy + Eq + Hash + Ord> Endpoint<P> {
         let datagram = self.encode(&message);
         let answer = match kind {
             // A copy of a request that was acknowledged before is acknowledged again.
-            _ if acknowledged => Answer::Given(empty_acknowledgement(id.message_id)),
+            _ if acknowledged => Answer::Given(empty_acknowledgement(id.fingerprint.message_id)),
             Kind::Acknowledgement => Answer::Given(datagram.as_slice().into()),
             _ => Answer::Silence,
         };
@@ -287,25 +300,35 @@ impl<P: Copy + Eq + Hash + Ord> Endpoint<P> {
         };
         if request.confirmable && matches!(request.answer, Answer::Pending) {
             request.answer = Answer::Acknowledged;
-            self.transmit_empty(id.peer, Kind::Acknowledgement, id.message_id);
+            self.transmit_empty(id.peer, Kind::Acknowledgement, id.fingerprint.message_id);
         }
     }
 
-    /// Acknowledges a confirmable response or notification: an [`Event::Response`] with `needs_ack`, or an
-    /// [`Event::Unmatched`] that the caller could make use of.
-    pub fn acknowledge_response(&mut self, now: Time, peer: P, message_id: u16) {
-        let answer = Answer::Given(empty_acknowledgement(message_id));
+    /// Acknowledges a confirmable response or notification: an [`Event::Response`] with `acknowledge`, or an
+    /// [`Event::Unmatched`] that the caller could make use of. Its copies are acknowledged from then on, because this
+    /// acknowledgement may get lost (RFC 7252, 4.5).
+    pub fn acknowledge_response(&mut self, now: Time, peer: P, response: Fingerprint) {
         match self
-            .find_received(now, peer, message_id)
+            .find_received(now, peer, response)
             .map(|received| received.serial)
         {
-            Some(serial) => self.settle(peer, serial, answer),
-            None if self.config.deduplication == Deduplication::Full => {
-                self.remember(now, peer, message_id, Token::EMPTY, true, answer);
+            Some(serial) => self.settle(peer, serial, Answer::Confirmed),
+            None => {
+                self.remember(now, peer, response, Token::EMPTY, true, Answer::Confirmed);
             }
-            None => {}
         }
-        self.transmit_empty(peer, Kind::Acknowledgement, message_id);
+        self.transmit_empty(peer, Kind::Acknowledgement, response.message_id);
+    }
+
+    /// True if a refusal may say in words what is wrong (`Config::explanations_per_second`).
+    pub fn may_explain(&mut self, now: Time) -> bool {
+        let second = now.as_micros() / 1_000_000;
+        if self.explained.0 != second {
+            self.explained = (second, 0);
+        }
+        let allowed = self.explained.1 < self.config.explanations_per_second;
+        self.explained.1 += u32::from(allowed);
+        allowed
     }
 
     /// Rejects a message (RFC 7252, 4.2 and 4.3): the peer forgets the observation or exchange it belongs to.
@@ -319,7 +342,7 @@ impl<P: Copy + Eq + Hash + Ord> Endpoint<P> {
         if self.pending_request(id).is_none() {
             return;
         }
-        let rejection = self.encode(&Message::empty(Kind::Reset, id.message_id));
+        let rejection = self.encode(&Message::empty(Kind::Reset, id.fingerprint.message_id));
         self.settle(id.peer, id.serial, Answer::Given(rejection.as_slice().into()));
         self.statistics.resets_sent += 1;
         self.transmits.push_back((id.peer, rejection));

@@ -8,13 +8,40 @@ use std::hash::Hash;
 use super::{Deduplication, Endpoint, RequestId, Token};
 use crate::time::Time;
 
+/// What a message and its copies have in common. RFC 7252, 4.5 calls it the message ID alone; a device that rebooted may
+/// begin with one that it had before, and what it says then is no copy.
+#[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd, Hash)]
+pub struct Fingerprint {
+    /// The message ID.
+    pub message_id: u16,
+    /// Of all bytes of the datagram. It is the same in each release, because stores keep it.
+    pub digest: u32,
+}
+
+impl Fingerprint {
+    /// That of a datagram that is a message.
+    pub fn of(message_id: u16, datagram: &[u8]) -> Self {
+        // FNV-1a of words, turned, so that each bit reaches the others.
+        let mix = |hash: u64, word: u64| (hash ^ word).wrapping_mul(0x0100_0000_01b3).rotate_left(23);
+        let (words, rest) = datagram.as_chunks::<8>();
+        let hash = words.iter().fold(0xcbf2_9ce4_8422_2325, |hash, word| {
+            mix(hash, u64::from_le_bytes(*word))
+        });
+        let hash = rest.iter().fold(hash, |hash, byte| mix(hash, u64::from(*byte)));
+        Fingerprint {
+            message_id,
+            digest: (hash ^ (hash >> 32)) as u32,
+        }
+    }
+}
+
 /// One received message.
 pub(super) struct Received {
     pub(super) serial: u64,
     pub(super) at: Time,
     pub(super) answer: Answer,
     pub(super) token: Token,
-    pub(super) message_id: u16,
+    pub(super) fingerprint: Fingerprint,
     pub(super) confirmable: bool,
 }
 
@@ -26,6 +53,8 @@ pub(super) enum Answer {
     Acknowledged,
     /// Answered; a copy gets this datagram.
     Given(Box<[u8]>),
+    /// Done with an empty acknowledgement; a copy gets another one.
+    Confirmed,
     /// Answered in a message of its own that is not repeated; a copy gets nothing.
     Silence,
 }
@@ -37,15 +66,13 @@ impl Answer {
 }
 
 impl<P: Copy + Eq + Hash + Ord> Endpoint<P> {
-    /// The message that `message_id` of this peer names now, if it is remembered and its lifetime is not over.
-    pub(super) fn find_received(&self, now: Time, peer: P, message_id: u16) -> Option<&Received> {
-        let newest = self
-            .peers
-            .get(&peer)?
-            .received
-            .iter()
-            .rev()
-            .find(|one| one.message_id == message_id)?;
+    /// The message of which this is a copy, if it is remembered and its lifetime is not over.
+    pub(super) fn find_received(&self, now: Time, peer: P, copy: Fingerprint) -> Option<&Received> {
+        let by_content = self.config.deduplication == Deduplication::WhilePending;
+        let newest = self.peers.get(&peer)?.received.iter().rev().find(|one| {
+            one.fingerprint.message_id == copy.message_id
+                && (!by_content || one.fingerprint.digest == copy.digest)
+        })?;
         let lifetime = if newest.confirmable {
             self.exchange_lifetime
         } else {
@@ -64,7 +91,7 @@ impl<P: Copy + Eq + Hash + Ord> Endpoint<P> {
         &mut self,
         now: Time,
         peer: P,
-        message_id: u16,
+        fingerprint: Fingerprint,
         token: Token,
         confirmable: bool,
         answer: Answer,
@@ -81,7 +108,7 @@ impl<P: Copy + Eq + Hash + Ord> Endpoint<P> {
             at: now,
             answer,
             token,
-            message_id,
+            fingerprint,
             confirmable,
         });
         if full {
@@ -93,12 +120,13 @@ impl<P: Copy + Eq + Hash + Ord> Endpoint<P> {
         self.keep_within_limits();
         RequestId {
             peer,
-            message_id,
+            fingerprint,
             serial,
         }
     }
 
-    /// Notes the answer to a message, or forgets it if only pending ones are to be known.
+    /// Notes the answer to a message, or forgets a request if only pending ones are to be known. That a response was
+    /// acknowledged is kept here in any case: nobody else knows it.
     pub(super) fn settle(&mut self, peer: P, serial: u64, answer: Answer) {
         let Some(held) = self.peers.get_mut(&peer) else {
             return;
@@ -107,6 +135,7 @@ impl<P: Copy + Eq + Hash + Ord> Endpoint<P> {
             return;
         };
         match self.config.deduplication {
+            _ if matches!(answer, Answer::Confirmed) => held.received[index].answer = answer,
             Deduplication::Full => held.received[index].answer = answer,
             Deduplication::WhilePending => {
                 held.received.remove(index);

@@ -39,6 +39,11 @@ impl Request {
         options: &Options,
         payload: &[u8],
     ) -> Result<String, Undecodable> {
+        if code == Code::CONTINUE {
+            return Err(Undecodable::new(
+                "the device asks for the request in blocks (RFC 7959), which are not supported yet",
+            ));
+        }
         let mut json = String::with_capacity(128 + payload.len());
         push_display(
             &mut json,
