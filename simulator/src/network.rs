@@ -13,8 +13,6 @@ use lwm2m::time::Time;
 use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 
-use crate::scenario;
-
 /// How long a datagram chosen for reordering is held back when the link has no jitter to hide in.
 const REORDER_HOLD: Duration = Duration::from_millis(10);
 
@@ -33,24 +31,10 @@ pub struct Impairment {
     /// Largest addition to the delay of a copy; drawn uniformly from zero to this.
     pub duplicate_delay: Duration,
     /// Largest datagram that passes, in bytes of UDP payload; larger ones vanish. 0: all pass.
-    pub mtu: usize,
+    pub mtu: u32,
     /// Probability (0 to 1) that a datagram is held back by another latency, jitter and 10 ms, so that later ones
     /// overtake it.
     pub reorder: f64,
-}
-
-impl From<&scenario::Network> for Impairment {
-    fn from(network: &scenario::Network) -> Self {
-        Impairment {
-            latency: network.latency,
-            jitter: network.jitter,
-            loss: network.loss,
-            duplicate: network.duplicate,
-            duplicate_delay: network.duplicate_delay,
-            mtu: network.mtu as usize,
-            reorder: network.reorder,
-        }
-    }
 }
 
 /// What happened to the datagrams so far.
@@ -113,7 +97,8 @@ impl<T> Ord for InFlight<T> {
 
 /// One direction of the network.
 pub struct Network<T> {
-    impairment: Impairment,
+    /// One for each kind of link.
+    impairments: Vec<Impairment>,
     random: ChaCha8Rng,
     in_flight: BinaryHeap<InFlight<T>>,
     limit: usize,
@@ -122,10 +107,11 @@ pub struct Network<T> {
 }
 
 impl<T: Clone> Network<T> {
-    /// A direction that impairs datagrams so and carries at most `limit` at a time; more are dropped and counted.
-    pub fn new(impairment: Impairment, random: ChaCha8Rng, limit: usize) -> Self {
+    /// A direction with a kind of link for each of `impairments` (at least one), that carries at most `limit` datagrams at
+    /// a time; more are dropped and counted.
+    pub fn new(impairments: Vec<Impairment>, random: ChaCha8Rng, limit: usize) -> Self {
         Network {
-            impairment,
+            impairments,
             random,
             in_flight: BinaryHeap::new(),
             limit,
@@ -134,31 +120,32 @@ impl<T: Clone> Network<T> {
         }
     }
 
-    /// Changes what happens to the datagrams that leave from now on.
-    pub fn set_impairment(&mut self, impairment: Impairment) {
-        self.impairment = impairment;
+    /// Changes what happens to the datagrams that leave from now on, on each kind of link.
+    pub fn set_impairments(&mut self, impairments: Vec<Impairment>) {
+        self.impairments = impairments;
     }
 
-    /// Takes a datagram of this many bytes that leaves at `now`.
-    pub fn send(&mut self, now: Time, item: T, bytes: usize) {
+    /// Takes a datagram of this many bytes that leaves at `now` over a link of this kind.
+    pub fn send(&mut self, now: Time, link: usize, item: T, bytes: usize) {
         self.stats.sent += 1;
-        if self.impairment.mtu > 0 && bytes > self.impairment.mtu {
+        let impairment = self.impairments[link];
+        if impairment.mtu > 0 && bytes > impairment.mtu as usize {
             self.stats.too_large += 1;
             return;
         }
-        if self.chance(self.impairment.loss) {
+        if self.chance(impairment.loss) {
             self.stats.lost += 1;
             return;
         }
-        let copy = self.chance(self.impairment.duplicate);
-        let mut due = now + self.delay();
-        if self.chance(self.impairment.reorder) {
+        let copy = self.chance(impairment.duplicate);
+        let mut due = now + self.delay(&impairment);
+        if self.chance(impairment.reorder) {
             self.stats.reordered += 1;
-            due += self.impairment.latency + self.impairment.jitter + REORDER_HOLD;
+            due += impairment.latency + impairment.jitter + REORDER_HOLD;
         }
         if copy {
             self.stats.duplicated += 1;
-            let due = now + self.delay() + self.uniform(self.impairment.duplicate_delay);
+            let due = now + self.delay(&impairment) + self.uniform(impairment.duplicate_delay);
             self.enqueue(due, item.clone());
         }
         self.enqueue(due, item);
@@ -201,8 +188,8 @@ impl<T: Clone> Network<T> {
         });
     }
 
-    fn delay(&mut self) -> Duration {
-        self.impairment.latency + self.uniform(self.impairment.jitter)
+    fn delay(&mut self, impairment: &Impairment) -> Duration {
+        impairment.latency + self.uniform(impairment.jitter)
     }
 
     fn uniform(&mut self, most: Duration) -> Duration {
@@ -225,7 +212,7 @@ mod tests {
     use rand::SeedableRng;
 
     fn network(impairment: Impairment) -> Network<u32> {
-        Network::new(impairment, ChaCha8Rng::seed_from_u64(7), 10_000)
+        Network::new(vec![impairment], ChaCha8Rng::seed_from_u64(7), 10_000)
     }
 
     fn drain(network: &mut Network<u32>) -> Vec<(u64, u32)> {
@@ -242,7 +229,7 @@ mod tests {
     fn a_perfect_link_delivers_at_once_and_in_order() {
         let mut network = network(Impairment::default());
         let now = Time::from_millis(3);
-        (0..3).for_each(|item| network.send(now, item, 0));
+        (0..3).for_each(|item| network.send(now, 0, item, 0));
         assert_eq!(drain(&mut network), [(3000, 0), (3000, 1), (3000, 2)]);
     }
 
@@ -252,7 +239,7 @@ mod tests {
             latency: Duration::from_millis(5),
             ..Impairment::default()
         });
-        network.send(Time::ZERO, 1, 0);
+        network.send(Time::ZERO, 0, 1, 0);
         assert_eq!(network.poll(Time::from_micros(4_999)), None);
         assert_eq!(network.next_deadline(), Some(Time::from_millis(5)));
         assert_eq!(network.poll(Time::from_millis(5)), Some(1));
@@ -268,7 +255,7 @@ mod tests {
             jitter,
             ..Impairment::default()
         });
-        (0..1000).for_each(|item| network.send(Time::ZERO, item, 0));
+        (0..1000).for_each(|item| network.send(Time::ZERO, 0, item, 0));
         let arrived = drain(&mut network);
         assert!(arrived.iter().all(|(due, _)| (5_000..=7_000).contains(due)));
         assert!(arrived[0].0 < 5_100 && arrived[999].0 > 6_900);
@@ -283,7 +270,7 @@ mod tests {
             ..Impairment::default()
         };
         let mut network = network(impairment);
-        (0..10_000).for_each(|item| network.send(Time::from_micros(u64::from(item) * 1000), item, 0));
+        (0..10_000).for_each(|item| network.send(Time::from_micros(u64::from(item) * 1000), 0, item, 0));
         let arrived = drain(&mut network);
         let stats = network.stats();
         assert!((1_800..2_200).contains(&stats.lost), "{stats:?}");
@@ -302,8 +289,8 @@ mod tests {
             mtu: 100,
             ..Impairment::default()
         });
-        network.send(Time::ZERO, 1, 100);
-        network.send(Time::ZERO, 2, 101);
+        network.send(Time::ZERO, 0, 1, 100);
+        network.send(Time::ZERO, 0, 2, 101);
         assert_eq!(drain(&mut network), [(0, 1)]);
         assert_eq!(network.stats().too_large, 1);
     }
@@ -315,7 +302,7 @@ mod tests {
             duplicate_delay: Duration::from_secs(247),
             ..Impairment::default()
         });
-        (0..1000).for_each(|item| network.send(Time::ZERO, item, 0));
+        (0..1000).for_each(|item| network.send(Time::ZERO, 0, item, 0));
         let arrived = drain(&mut network);
         assert_eq!(arrived.len(), 2000);
         assert!(arrived[..1000].iter().all(|(due, _)| *due == 0));
@@ -331,10 +318,23 @@ mod tests {
         };
         let run = || {
             let mut network = network(impairment);
-            (0..500).for_each(|item| network.send(Time::ZERO, item, 0));
+            (0..500).for_each(|item| network.send(Time::ZERO, 0, item, 0));
             drain(&mut network)
         };
         assert_eq!(run(), run());
+    }
+
+    #[test]
+    fn each_kind_of_link_does_what_is_its_own() {
+        let slow = Impairment {
+            latency: Duration::from_millis(9),
+            ..Impairment::default()
+        };
+        let random = ChaCha8Rng::seed_from_u64(7);
+        let mut network = Network::new(vec![slow, Impairment::default()], random, 10);
+        network.send(Time::ZERO, 0, 1, 0);
+        network.send(Time::ZERO, 1, 2, 0);
+        assert_eq!(drain(&mut network), [(0, 2), (9000, 1)]);
     }
 
     #[test]
@@ -344,8 +344,8 @@ mod tests {
             latency,
             ..Impairment::default()
         };
-        let mut network = Network::new(impairment, ChaCha8Rng::seed_from_u64(1), 2);
-        (0..5).for_each(|item| network.send(Time::ZERO, item, 0));
+        let mut network = Network::new(vec![impairment], ChaCha8Rng::seed_from_u64(1), 2);
+        (0..5).for_each(|item| network.send(Time::ZERO, 0, item, 0));
         assert_eq!(network.stats().overflowed, 3);
         assert_eq!(drain(&mut network), [(1000, 0), (1000, 1)]);
     }
@@ -356,12 +356,12 @@ mod tests {
             latency: Duration::from_millis(5),
             ..Impairment::default()
         });
-        network.send(Time::ZERO, 1, 0);
-        network.set_impairment(Impairment {
+        network.send(Time::ZERO, 0, 1, 0);
+        network.set_impairments(vec![Impairment {
             loss: 1.0,
             ..Impairment::default()
-        });
-        network.send(Time::ZERO, 2, 0);
+        }]);
+        network.send(Time::ZERO, 0, 2, 0);
         assert_eq!(drain(&mut network), [(5000, 1)]);
     }
 }

@@ -43,8 +43,9 @@ impl Outside {
     /// At the start of a run before a cluster of so many instances; no device has been switched on.
     pub fn new(scenario: &Scenario, fleet: FleetConfig, instances: usize, seed: u64) -> Self {
         let random = |purpose| generator(seed, purpose);
-        let impairment = Impairment::from(&scenario.devices.network);
-        let network = |purpose| Network::new(impairment, random(purpose), MAX_IN_FLIGHT);
+        let links = scenario.devices.groups.iter().map(|group| group.network);
+        let links: Vec<Impairment> = links.collect();
+        let network = |purpose| Network::new(links.clone(), random(purpose), MAX_IN_FLIGHT);
         let streams = scenario.load.iter().map(LoadOptions::from).collect();
         let balancer = (&scenario.balancer).into();
         Outside {
@@ -55,6 +56,18 @@ impl Outside {
             load: Load::new(streams, random(Purpose::Arrivals), random(Purpose::Choices)),
             back_end: BackEnd::new(scenario.into(), random(Purpose::Tickets)),
         }
+    }
+
+    /// A device sends a datagram.
+    pub fn send_up(&mut self, now: Time, packet: Packet) {
+        let (link, bytes) = (self.fleet.group_at(packet.device), packet.datagram.len());
+        self.uplink.send(now, link, packet, bytes);
+    }
+
+    /// The cluster sends a datagram to whoever has this address.
+    pub fn send_down(&mut self, now: Time, packet: Packet) {
+        let (link, bytes) = (self.fleet.group_at(packet.device), packet.datagram.len());
+        self.downlink.send(now, link, packet, bytes);
     }
 
     /// Makes the requests that are due. Returns by how much the latest of them was late.
@@ -110,10 +123,9 @@ impl Outside {
         random: &mut ChaCha8Rng,
     ) -> Option<Result<Vec<String>, &'static str>> {
         match action {
-            FaultAction::Network(network) => {
-                let impairment = Impairment::from(network);
-                self.uplink.set_impairment(impairment);
-                self.downlink.set_impairment(impairment);
+            FaultAction::Network(links) => {
+                self.uplink.set_impairments(links.clone());
+                self.downlink.set_impairments(links.clone());
                 Some(Ok(Vec::new()))
             }
             FaultAction::FlowReset if self.balancer.reset_flows() => Some(Ok(Vec::new())),

@@ -6,7 +6,7 @@ use lwm2m::coap::{Code, Kind, Message, option};
 use lwm2m::time::Time;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
-use simulator::fleet::{Fleet, FleetConfig};
+use simulator::fleet::{DeviceGroup, Fleet};
 
 const DEVICES: u32 = 50_000;
 
@@ -28,13 +28,13 @@ fn resident() -> usize {
 #[test]
 fn a_registered_device_takes_less_than_a_kibibyte() {
     let before = resident();
-    let config = FleetConfig {
+    let group = DeviceGroup {
         count: DEVICES,
         register_rate: 1000.0,
         lifetime_s: 3600,
-        ..FleetConfig::default()
+        ..DeviceGroup::default()
     };
-    let mut fleet = Fleet::new(config, Time::ZERO, ChaCha8Rng::seed_from_u64(1));
+    let mut fleet = Fleet::new(group.into(), Time::ZERO, ChaCha8Rng::seed_from_u64(1));
     let mut answer = Vec::new();
     while fleet.registered() < DEVICES {
         let now = fleet.next_deadline().expect("somebody is still to register");

@@ -8,7 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
-use simulator::fleet::{Fleet, FleetConfig};
+use simulator::fleet::{DeviceGroup, Fleet};
 
 /// A message that reaches deep: a request at a path that may exist, or an answer to a Register or Update.
 fn message() -> impl Strategy<Value = Message> {
@@ -80,9 +80,9 @@ fn input() -> impl Strategy<Value = Input> {
 proptest! {
     #[test]
     fn a_fleet_survives_anything(inputs in vec(input(), 0..120), separate in any::<bool>()) {
-        let separate_responses = if separate { 0.5 } else { 0.0 };
-        let config = FleetConfig { count: 3, register_rate: 1.0, separate_responses, ..FleetConfig::default() };
-        let mut fleet = Fleet::new(config, Time::ZERO, ChaCha8Rng::seed_from_u64(5));
+        let separate = if separate { 0.5 } else { 0.0 };
+        let group = DeviceGroup { count: 3, register_rate: 1.0, separate, ..DeviceGroup::default() };
+        let mut fleet = Fleet::new(group.into(), Time::ZERO, ChaCha8Rng::seed_from_u64(5));
         let (mut now, mut last) = (Time::ZERO, None);
         for input in inputs {
             let mut datagram = Vec::new();

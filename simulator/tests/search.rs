@@ -105,7 +105,7 @@ fn a_search_finds_a_cluster_that_forgets_outcomes_and_its_scenario_fails_again()
     assert_eq!(shrunk.wrong[0].kind.as_str(), kind);
     let small = shrunk.draft.scenario().unwrap();
     assert!(
-        small.fault.len() <= 2 && small.devices.count <= 10,
+        small.fault.len() <= 2 && small.devices.count() <= 10,
         "{}",
         shrunk.draft.render()
     );

@@ -64,7 +64,7 @@ impl From<&Scenario> for BackEndOptions {
             patience: scenario.patience(),
             probe_timeout: longest.unwrap_or(DEFAULT_PROBE_TIMEOUT),
             max_open: MAX_OPEN,
-            max_endpoints: scenario.devices.count as usize,
+            max_endpoints: scenario.devices.count() as usize,
         }
     }
 }

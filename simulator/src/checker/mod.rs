@@ -24,7 +24,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::history::Entry;
-use crate::scenario::{DeviceMood, Fault, FaultAction, Network, Scenario};
+use crate::network::Impairment;
+use crate::scenario::{DeviceMood, Fault, FaultAction, Scenario};
 
 pub use book::{Mark, Outcome, Terminal, Ticket};
 pub use breach::Breach;
@@ -71,20 +72,16 @@ impl Rules {
 const IN_SOCKETS: Duration = Duration::from_millis(500);
 
 fn longest_way(scenario: &Scenario) -> Duration {
-    let faults = scenario.fault.iter().filter_map(|fault| match &fault.action {
-        FaultAction::Network(network) => Some(network),
-        _ => None,
-    });
-    let networks = faults.chain([&scenario.devices.network]);
     // A datagram is held back for the jitter to be overtaken, and its copy has a delay of its own.
-    let way = networks.map(|network| network.latency + network.jitter * 2 + network.duplicate_delay);
+    let way = scenario
+        .networks()
+        .map(|network| network.latency + network.jitter * 2 + network.duplicate_delay);
     way.max().unwrap_or_default() + IN_SOCKETS
 }
 
 fn lossless(scenario: &Scenario) -> bool {
-    let loses_nothing = |network: &Network| network.loss == 0.0 && network.mtu == 0;
+    let loses_nothing = |network: &Impairment| network.loss == 0.0 && network.mtu == 0;
     let harmless = |fault: &Fault| match &fault.action {
-        FaultAction::Network(network) => loses_nothing(network),
         FaultAction::Devices(fault) => match fault.mood {
             DeviceMood::Reboot { off: away } | DeviceMood::Sleep { duration: away } => away <= SHORT_ABSENCE,
             DeviceMood::NatRebind | DeviceMood::Deregister { .. } => false,
@@ -93,8 +90,9 @@ fn lossless(scenario: &Scenario) -> bool {
     };
     // A device that acknowledges first and answers later may wait long for the acknowledgement of its answer. A Reset has
     // no token: where another instance hears it, who asked does not learn of it.
-    let prompt = scenario.devices.separate == 0.0 && scenario.devices.reject == 0.0;
-    prompt && loses_nothing(&scenario.devices.network) && scenario.fault.iter().all(harmless)
+    let mut groups = scenario.devices.groups.iter();
+    let prompt = groups.all(|group| group.separate == 0.0 && group.reject == 0.0);
+    prompt && scenario.networks().all(loses_nothing) && scenario.fault.iter().all(harmless)
 }
 
 /// One counter-example.

@@ -90,10 +90,12 @@ fn keep(
     let began = Instant::now();
     let shrunk = virtual_world::shrink_until(draft.clone(), wrong, options, interrupted);
     let size = |draft: &Draft| {
-        let count = |path: &[&str]| draft.integer(path).unwrap_or(0);
+        let devices = draft.scenario().map_or(0, |scenario| scenario.devices.count());
         let seconds = draft.duration(&["duration"]).unwrap_or_default().as_secs_f64();
-        let (faults, devices) = (draft.count("fault"), count(&["devices", "count"]));
-        format!("{faults} faults, {devices} devices, {seconds:.1} s")
+        format!(
+            "{} faults, {devices} devices, {seconds:.1} s",
+            draft.count("fault")
+        )
     };
     say(&format!(
         "  shrunk in {} runs ({:.1} s) from {} to {}\n",

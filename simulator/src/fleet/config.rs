@@ -1,5 +1,7 @@
-//! What a fleet looks like and how it behaves: one options struct, and the pattern of the endpoint names.
+//! What a fleet looks like and how it behaves: its groups of devices, one options struct, and the pattern of the endpoint
+//! names.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -7,23 +9,15 @@ use std::time::Duration;
 
 use lwm2m::coap::TransmissionParameters;
 
-use crate::scenario;
+use crate::network::Impairment;
 
-/// How the devices of a fleet are made and behave.
+/// How a fleet behaves, and the devices that it has.
 #[derive(Clone, Debug)]
 pub struct FleetConfig {
-    /// How many devices.
-    pub count: u32,
-    /// Their names.
-    pub endpoint: EndpointPattern,
-    /// The registration lifetime in seconds (`lt`); a server may write another one to a device (/1/0/1).
-    pub lifetime_s: u32,
-    /// The binding (`b`), `U`.
-    pub binding: String,
+    /// The devices.
+    pub devices: Devices,
     /// The LwM2M version (`lwm2m`), `1.0` or `1.1`.
     pub version: String,
-    /// New devices per second; the n-th registers n / rate after the start. Zero or less: all at once.
-    pub register_rate: f64,
     /// When an Update is sent, as a share of the lifetime since the last one, drawn anew each time.
     pub update_share: RangeInclusive<f64>,
     /// The first pause after a failure; it doubles with each further one, and is shortened by up to a half at random so
@@ -31,17 +25,9 @@ pub struct FleetConfig {
     pub back_off: Duration,
     /// The longest pause.
     pub longest_back_off: Duration,
-    /// The share of devices that recognise a copy of what they answered (RFC 7252, 4.5), 0 to 1.
-    pub deduplicate: f64,
-    /// The share of requests that a device rejects with a Reset, 0 to 1.
-    pub reject: f64,
-    /// The share of reads that a device answers with content that nobody can read, 0 to 1.
-    pub nonsense: f64,
-    /// The share of devices that acknowledge a request first and answer it later in a message of its own, 0 to 1.
-    pub separate_responses: f64,
-    /// The share of these messages that are NON, 0 to 1.
+    /// The share of responses in messages of their own that are NON, 0 to 1.
     pub separate_non_confirmable: f64,
-    /// How much later.
+    /// How much later than the acknowledgement they go out.
     pub separate_delay: Duration,
     /// Transmission parameters of the devices.
     pub parameters: TransmissionParameters,
@@ -49,23 +35,51 @@ pub struct FleetConfig {
     pub epoch_s: i64,
 }
 
+/// Devices that are alike: one `[[devices]]` of a scenario.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeviceGroup {
+    /// What a load calls them; none: nothing.
+    pub name: Option<String>,
+    /// How many.
+    pub count: u32,
+    /// Their endpoint client names.
+    pub endpoint: EndpointPattern,
+    /// The registration lifetime in seconds (`lt`); a server may write another one to a device (/1/0/1).
+    pub lifetime_s: u32,
+    /// The binding (`b`), `U`.
+    pub binding: String,
+    /// New devices per second; the n-th of the group registers n / rate after the start. Zero or less: all at once.
+    pub register_rate: f64,
+    /// The share that recognises copies of what it answered (RFC 7252, 4.5), 0 to 1.
+    pub deduplicate: f64,
+    /// The share that acknowledges a request first and answers it later in a message of its own, 0 to 1.
+    pub separate: f64,
+    /// The share of requests that they reject with a Reset, 0 to 1.
+    pub reject: f64,
+    /// The share of reads that they answer with content that nobody can read, 0 to 1.
+    pub nonsense: f64,
+    /// What the network between them and the balancer does, in each direction.
+    pub network: Impairment,
+}
+
+/// All devices of a fleet. A device is its number; those of the first group come first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Devices {
+    /// At least one.
+    pub groups: Vec<DeviceGroup>,
+}
+
 impl Default for FleetConfig {
     fn default() -> Self {
         FleetConfig {
-            count: 1,
-            endpoint: EndpointPattern::default(),
-            lifetime_s: 60,
-            binding: "U".to_owned(),
+            devices: Devices {
+                groups: vec![DeviceGroup::default()],
+            },
             version: "1.1".to_owned(),
-            register_rate: 100.0,
             update_share: 0.6..=0.9,
             back_off: Duration::from_secs(1),
             longest_back_off: Duration::from_secs(60),
-            deduplicate: 1.0,
-            reject: 0.0,
-            nonsense: 0.0,
-            separate_responses: 0.0,
-            separate_non_confirmable: 0.0,
+            separate_non_confirmable: 0.5,
             separate_delay: Duration::from_millis(200),
             parameters: TransmissionParameters::default(),
             epoch_s: 1_700_000_000,
@@ -73,31 +87,110 @@ impl Default for FleetConfig {
     }
 }
 
-impl FleetConfig {
-    /// The fleet of a scenario; `epoch_s` is the Unix time at which the run begins.
-    pub fn of(devices: &scenario::Devices, epoch_s: i64) -> Result<FleetConfig, PatternError> {
-        Ok(FleetConfig {
-            count: devices.count,
-            endpoint: devices.endpoint.parse()?,
-            lifetime_s: u32::try_from(devices.lifetime.as_secs()).unwrap_or(u32::MAX),
-            register_rate: devices.register_rate,
-            deduplicate: devices.deduplicate,
-            reject: devices.reject,
-            nonsense: devices.nonsense,
-            separate_responses: devices.separate,
-            separate_non_confirmable: 0.5,
-            epoch_s,
+impl Default for DeviceGroup {
+    fn default() -> Self {
+        DeviceGroup {
+            name: None,
+            count: 1,
+            endpoint: EndpointPattern::default(),
+            lifetime_s: 60,
+            binding: "U".to_owned(),
+            register_rate: 100.0,
+            deduplicate: 1.0,
+            separate: 0.0,
+            reject: 0.0,
+            nonsense: 0.0,
+            network: Impairment::default(),
+        }
+    }
+}
+
+impl From<DeviceGroup> for FleetConfig {
+    fn from(group: DeviceGroup) -> Self {
+        FleetConfig {
+            devices: Devices { groups: vec![group] },
             ..FleetConfig::default()
+        }
+    }
+}
+
+impl DeviceGroup {
+    /// How long after the start the device with this place in the group registers.
+    fn birth(&self, place: u32) -> Duration {
+        if self.register_rate > 0.0 {
+            Duration::try_from_secs_f64(f64::from(place) / self.register_rate).unwrap_or(Duration::MAX)
+        } else {
+            Duration::ZERO
+        }
+    }
+}
+
+impl Devices {
+    /// How many there are.
+    pub fn count(&self) -> u32 {
+        self.groups
+            .iter()
+            .fold(0, |sum, group| sum.saturating_add(group.count))
+    }
+
+    /// The index of a device's group, and its place there. A number beyond all is of the last one.
+    fn locate(&self, device: u32) -> (usize, u32) {
+        let mut place = device;
+        let last = self.groups.len() - 1;
+        for (index, group) in self.groups[..last].iter().enumerate() {
+            if place < group.count {
+                return (index, place);
+            }
+            place -= group.count;
+        }
+        (last, place)
+    }
+
+    /// The index of a device's group.
+    pub fn group_index(&self, device: u32) -> usize {
+        self.locate(device).0
+    }
+
+    /// A device's group.
+    pub fn group_of(&self, device: u32) -> &DeviceGroup {
+        &self.groups[self.group_index(device)]
+    }
+
+    /// The index of the group that has this name.
+    pub fn named(&self, name: &str) -> Option<usize> {
+        self.groups
+            .iter()
+            .position(|group| group.name.as_deref() == Some(name))
+    }
+
+    /// The endpoint client name of a device.
+    pub fn endpoint_name(&self, device: u32) -> String {
+        self.group_of(device).endpoint.name(device)
+    }
+
+    /// A device whose name another one before it has too, because their groups have different patterns.
+    pub fn named_twice(&self) -> Option<u32> {
+        let first = &self.groups[0].endpoint;
+        if self.groups.iter().all(|group| group.endpoint == *first) {
+            return None;
+        }
+        let mut names = BTreeSet::new();
+        (0..self.count()).find(|&device| !names.insert(self.endpoint_name(device)))
+    }
+
+    /// The device with this endpoint client name.
+    pub fn device(&self, endpoint: &str) -> Option<u32> {
+        let count = self.count();
+        self.groups.iter().enumerate().find_map(|(index, group)| {
+            let device = group.endpoint.device(endpoint)?;
+            (device < count && self.group_index(device) == index).then_some(device)
         })
     }
 
     /// How long after the start a device registers.
     pub(super) fn birth(&self, device: u32) -> Duration {
-        if self.register_rate > 0.0 {
-            Duration::try_from_secs_f64(f64::from(device) / self.register_rate).unwrap_or(Duration::MAX)
-        } else {
-            Duration::ZERO
-        }
+        let (group, place) = self.locate(device);
+        self.groups[group].birth(place)
     }
 }
 
@@ -193,6 +286,31 @@ mod tests {
             ),
             (Some(7), None, None)
         );
+    }
+
+    #[test]
+    fn numbers_go_through_all_groups_and_each_group_registers_at_its_own_rate() {
+        let group = |count, endpoint: &str, register_rate| DeviceGroup {
+            count,
+            endpoint: endpoint.parse().unwrap(),
+            register_rate,
+            ..DeviceGroup::default()
+        };
+        let devices = Devices {
+            groups: vec![
+                group(2, "a-{n}", 1.0),
+                group(0, "x-{n}", 1.0),
+                group(3, "b-{n}", 2.0),
+            ],
+        };
+        let names: Vec<_> = (0..devices.count()).map(|n| devices.endpoint_name(n)).collect();
+        assert_eq!(names, ["a-0", "a-1", "b-2", "b-3", "b-4"]);
+        let births: Vec<_> = (0..5).map(|n| devices.birth(n).as_millis()).collect();
+        assert_eq!(births, [0, 1000, 0, 500, 1000]);
+        let found: Vec<_> = names.iter().map(|name| devices.device(name)).collect();
+        assert_eq!(found, (0..5).map(Some).collect::<Vec<_>>());
+        let strangers = ["a-2", "b-1", "b-5", "x-0"].map(|name| devices.device(name));
+        assert_eq!(strangers, [None; 4]);
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod registration;
 mod request;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::Ipv4Addr;
 
 use lwm2m::coap::{
     self, Code, Deduplication, Endpoint, FailureReason, Kind, Message, RequestId, Response, SendError,
@@ -24,7 +25,7 @@ use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
 pub use address::{MAX_DEVICES, address_of, device_at};
-pub use config::{EndpointPattern, FleetConfig, PatternError};
+pub use config::{DeviceGroup, Devices, EndpointPattern, FleetConfig, PatternError};
 use device::{Device, Phase};
 
 use crate::history::{CoapCode, Event, LossReason};
@@ -57,7 +58,7 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// A fleet whose first device registers at `start` and whose others follow at `register_rate`.
+    /// A fleet whose first device registers at `start` and whose others follow at the `register_rate` of their group.
     pub fn new(config: FleetConfig, start: Time, mut rng: ChaCha8Rng) -> Self {
         let endpoint = Endpoint::new(
             coap::Config {
@@ -73,16 +74,17 @@ impl Fleet {
             },
             ChaCha8Rng::from_rng(&mut rng),
         );
-        let births = (0..config.count).map(|device| (start + config.birth(device), device));
+        let count = config.devices.count();
+        let births = (0..count).map(|device| (start + config.devices.birth(device), device));
         let timers: BTreeSet<_> = births.collect();
-        let mut devices: Vec<_> = (0..config.count).map(|_| Device::new(rng.random())).collect();
+        let mut devices: Vec<_> = (0..count).map(|_| Device::new(rng.random())).collect();
         timers
             .iter()
             .for_each(|(at, device)| devices[*device as usize].deadline = *at);
-        mood::draw_traits(&config, &mut devices, &mut rng);
+        mood::draw_traits(&config.devices, &mut devices, &mut rng);
         let forgetful = (0..).zip(&devices).filter(|(_, one)| !one.traits.deduplicates);
         let events = forgetful.map(|(device, _)| Event::DeviceForgetful {
-            ep: config.endpoint.name(device),
+            ep: config.devices.endpoint_name(device),
         });
         let events = events.collect();
         Fleet {
@@ -188,7 +190,14 @@ impl Fleet {
 
     /// The endpoint client name of a device.
     pub fn name_of(&self, device: u32) -> String {
-        self.config.endpoint.name(device)
+        self.config.devices.endpoint_name(device)
+    }
+
+    /// The index of the group of the device that has this address now, or had it.
+    pub fn group_at(&self, address: Ipv4Addr) -> usize {
+        let devices = &self.config.devices;
+        let device = device_at(address).unwrap_or_default() % devices.count().max(1);
+        devices.group_index(device)
     }
 
     /// How many devices believe to be registered.
@@ -232,9 +241,9 @@ impl Fleet {
 
     fn handle_request(&mut self, now: Time, id: RequestId<u32>, message: &Message) {
         let device = id.peer;
-        if self.happens(self.config.reject) {
+        if self.happens(self.config.devices.group_of(device).reject) {
             self.events.push_back(Event::DeviceRejected {
-                ep: self.config.endpoint.name(device),
+                ep: self.name_of(device),
                 message_id: message.message_id,
             });
             self.endpoint.reject(id);
@@ -248,12 +257,13 @@ impl Fleet {
             written: &mut one.written,
         };
         let mut done = request::execute(view, message);
-        let nonsense = done.has_content_of_read() && self.happens(self.config.nonsense);
+        let nonsense =
+            done.has_content_of_read() && self.happens(self.config.devices.group_of(device).nonsense);
         if nonsense {
             done.spoil(&mut self.rng);
         }
         self.events.push_back(Event::DeviceExecuted {
-            ep: self.config.endpoint.name(device),
+            ep: self.name_of(device),
             kind: done.kind,
             path: done.path,
             message_id: message.message_id,

@@ -12,21 +12,23 @@ use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
 use super::device::{Device, Phase, Traits};
-use super::{Fleet, FleetConfig, MAX_DEVICES, address_of, device_at};
+use super::{DeviceGroup, Devices, Fleet, MAX_DEVICES, address_of, device_at};
 use crate::history::Event;
 use crate::scenario::{DeviceChoice, DeviceFault, DeviceMood};
 
 /// Decides what each device is like. A fleet of equals takes nothing from the generator.
-pub(super) fn draw_traits(config: &FleetConfig, devices: &mut [Device], rng: &mut ChaCha8Rng) {
-    if config.deduplicate >= 1.0 && config.separate_responses <= 0.0 {
+pub(super) fn draw_traits(all: &Devices, devices: &mut [Device], rng: &mut ChaCha8Rng) {
+    let plain = |group: &DeviceGroup| group.deduplicate >= 1.0 && group.separate <= 0.0;
+    if all.groups.iter().all(plain) {
         return;
     }
     // For each device the same number of draws, so that it is the same one in a smaller fleet.
     let mut rng = ChaCha8Rng::from_rng(rng);
-    for one in devices {
+    for (device, one) in (0..).zip(devices) {
+        let group = all.group_of(device);
         one.traits = Traits {
-            deduplicates: rng.random_bool(config.deduplicate.clamp(0.0, 1.0)),
-            separate: rng.random_bool(config.separate_responses.clamp(0.0, 1.0)),
+            deduplicates: rng.random_bool(group.deduplicate.clamp(0.0, 1.0)),
+            separate: rng.random_bool(group.separate.clamp(0.0, 1.0)),
         };
     }
 }
@@ -59,7 +61,7 @@ impl Fleet {
         self.asleep.remove(&device);
         self.enter(device, Phase::Off);
         self.set_deadline(device, now + off);
-        let ep = self.config.endpoint.name(device);
+        let ep = self.name_of(device);
         self.events.push_back(Event::DeviceRebooted { ep });
     }
 
@@ -70,7 +72,7 @@ impl Fleet {
             let known = self.asleep.entry(device).or_insert(until);
             *known = until.max(*known);
             let until_us = known.as_micros();
-            let ep = self.config.endpoint.name(device);
+            let ep = self.name_of(device);
             self.events.push_back(Event::DeviceAsleep { ep, until_us });
             // Too early if it was this one's old time: then nobody wakes, and the next time is looked up.
             self.next_waking = Some(self.next_waking.map_or(until, |at| at.min(until)));
@@ -79,7 +81,7 @@ impl Fleet {
 
     /// Gives a device another source address: one that no device has had, as long as there are any.
     pub fn rebind(&mut self, device: u32) {
-        let generations = MAX_DEVICES / self.config.count.max(1);
+        let generations = MAX_DEVICES / self.config.devices.count().max(1);
         if let Some(one) = self.devices.get_mut(device as usize) {
             let next = u32::from(one.address_generation) + 1;
             one.address_generation = u16::try_from(next % generations.max(1)).unwrap_or(0);
@@ -89,12 +91,12 @@ impl Fleet {
     /// The source address of a device now.
     pub fn address(&self, device: u32) -> Option<Ipv4Addr> {
         let generation = self.devices.get(device as usize)?.address_generation;
-        address_of(self.config.count * u32::from(generation) + device)
+        address_of(self.config.devices.count() * u32::from(generation) + device)
     }
 
     /// The device that has this address now.
     pub fn device_at(&self, address: Ipv4Addr) -> Option<u32> {
-        let device = device_at(address)? % self.config.count.max(1);
+        let device = device_at(address)? % self.config.devices.count().max(1);
         (self.address(device) == Some(address)).then_some(device)
     }
 
@@ -119,7 +121,7 @@ impl Fleet {
         let Some(location) = location else { return };
         self.send_deregister(now, device, &location);
         self.set_deadline(device, now + off);
-        let ep = self.config.endpoint.name(device);
+        let ep = self.name_of(device);
         self.events.push_back(Event::DeviceDeregistered { ep });
     }
 
@@ -136,7 +138,7 @@ impl Fleet {
                 devices
             }
             DeviceChoice::Share(share) => {
-                let on: Vec<u32> = (0..self.config.count).filter(is_on).collect();
+                let on: Vec<u32> = (0..self.config.devices.count()).filter(is_on).collect();
                 let wanted = (share * on.len() as f64).round() as usize;
                 let amount = wanted.max(1).min(on.len());
                 let mut drawn = rand::seq::index::sample(random, on.len(), amount).into_vec();

@@ -12,7 +12,7 @@ use lwm2m::path::{Level, Path};
 use lwm2m::time::Time;
 use lwm2m::value::{Value, ValueType};
 
-use super::FleetConfig;
+use super::{DeviceGroup, FleetConfig};
 
 /// What a device tells about its objects when it registers.
 pub(super) const REGISTERED_LINKS: &str = "</1/0>,</3/0>,</3303/0>";
@@ -67,11 +67,6 @@ pub(super) fn written_lifetime(written: &Written) -> Option<u32> {
         Some(Value::Integer(seconds)) => u32::try_from(*seconds).ok(),
         _ => None,
     }
-}
-
-/// The lifetime in force, in seconds.
-pub(super) fn lifetime(written: &Written, config: &FleetConfig) -> u32 {
-    written_lifetime(written).unwrap_or(config.lifetime_s)
 }
 
 /// A device's objects at one moment.
@@ -180,16 +175,16 @@ impl View<'_> {
         let text = |text: &str| Some(Value::String(text.to_owned()));
         match (object, id) {
             (1, 0) => Some(Value::Integer(1)),
-            (1, 1) => Some(Value::Integer(self.config.lifetime_s.into())),
+            (1, 1) => Some(Value::Integer(self.group().lifetime_s.into())),
             (1, 2) => Some(Value::Integer(1)),
             (1, 3) => Some(Value::Integer(60)),
             (1, 5) => Some(Value::Integer(86_400)),
             (1, 6) => Some(Value::Boolean(false)),
-            (1, 7) | (3, 16) => text(&self.config.binding),
+            (1, 7) | (3, 16) => text(&self.group().binding),
             (3, 0) => text("Virtual devices"),
             (3, 1) => text("Lightweight M2M Client"),
             // Tells devices apart, so that an answer from the wrong one shows.
-            (3, 2) => Some(Value::String(self.config.endpoint.name(self.device))),
+            (3, 2) => Some(Value::String(self.config.devices.endpoint_name(self.device))),
             (3, 3 | 19) => text(env!("CARGO_PKG_VERSION")),
             (3, 9) => Some(Value::Integer(100 - i64::from(self.device % 100))),
             (3, 10) => Some(Value::Integer(64)),
@@ -208,6 +203,10 @@ impl View<'_> {
             (3303, 5750) => text(""),
             _ => None,
         }
+    }
+
+    fn group(&self) -> &DeviceGroup {
+        self.config.devices.group_of(self.device)
     }
 
     /// The Unix time in seconds, as a device knows it that nobody has told otherwise.

@@ -29,18 +29,23 @@ impl Fleet {
         }
     }
 
+    fn lifetime_s(&self, device: u32) -> u32 {
+        let written = objects::written_lifetime(&self.devices[device as usize].written);
+        written.unwrap_or(self.config.devices.group_of(device).lifetime_s)
+    }
+
     fn send_register(&mut self, now: Time, device: u32) {
-        let lifetime = objects::lifetime(&self.devices[device as usize].written, &self.config);
+        let lifetime = self.lifetime_s(device);
         let mut message = self.new_post(device);
         message.options.push_uri_path(REGISTRATION_PATH);
         message
             .options
             .push_uint(option::CONTENT_FORMAT, ContentFormat::Link.number().into());
         let queries = [
-            format!("ep={}", self.config.endpoint.name(device)),
+            format!("ep={}", self.name_of(device)),
             format!("lt={lifetime}"),
             format!("lwm2m={}", self.config.version),
-            format!("b={}", self.config.binding),
+            format!("b={}", self.config.devices.group_of(device).binding),
         ];
         message.options.push_each(option::URI_QUERY, queries);
         message.payload = objects::REGISTERED_LINKS.into();
@@ -97,7 +102,7 @@ impl Fleet {
             },
             (Phase::Updating, Code::CHANGED) => {
                 self.events.push_back(Event::DeviceUpdated {
-                    ep: self.config.endpoint.name(device),
+                    ep: self.name_of(device),
                 });
                 self.settle(now, device);
             }
@@ -123,7 +128,7 @@ impl Fleet {
         let one = &mut self.devices[device as usize];
         let again = std::mem::replace(&mut one.known, true);
         one.location = Some(path.into_boxed_str());
-        let ep = self.config.endpoint.name(device);
+        let ep = self.name_of(device);
         self.events.push_back(Event::DeviceRegistered {
             ep,
             registration,
@@ -135,9 +140,8 @@ impl Fleet {
     /// All is well until the next Update.
     fn settle(&mut self, now: Time, device: u32) {
         self.enter(device, Phase::Registered);
-        let one = &mut self.devices[device as usize];
-        one.attempts = 0;
-        let lifetime = f64::from(objects::lifetime(&one.written, &self.config));
+        self.devices[device as usize].attempts = 0;
+        let lifetime = f64::from(self.lifetime_s(device));
         let (start, end) = (*self.config.update_share.start(), *self.config.update_share.end());
         let share = self.rng.random_range(start..=end.max(start));
         let pause = Duration::try_from_secs_f64(lifetime * share).unwrap_or(Duration::ZERO);
@@ -147,7 +151,7 @@ impl Fleet {
     /// An error other than "no such registration": the same again after a pause, which a 5.03 may lengthen by its
     /// Max-Age (RFC 7252, 5.9.3.4).
     fn refused(&mut self, now: Time, device: u32, message: &Message) {
-        let (ep, code) = (self.config.endpoint.name(device), CoapCode(message.code));
+        let (ep, code) = (self.name_of(device), CoapCode(message.code));
         self.events.push_back(Event::DeviceRefused { ep, code });
         let updating = self.devices[device as usize].phase == Phase::Updating;
         self.enter(
@@ -178,7 +182,7 @@ impl Fleet {
     }
 
     fn lost_event(&mut self, device: u32, reason: LossReason) {
-        let ep = self.config.endpoint.name(device);
+        let ep = self.name_of(device);
         self.events
             .push_back(Event::DeviceLostRegistration { ep, reason });
     }

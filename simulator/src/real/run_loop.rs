@@ -173,7 +173,7 @@ impl RunLoop {
 
     fn receive_datagrams(&mut self) -> Result<(), EnvironmentError> {
         let now = self.clock.now();
-        let downlink = &mut self.outside.downlink;
+        let outside = &mut self.outside;
         for _ in 0..BATCHES_PER_TURN {
             let more = self.socket.receive(|received| {
                 let packet = Packet {
@@ -181,7 +181,7 @@ impl RunLoop {
                     sender: u32::try_from(received.server).ok(),
                     datagram: received.datagram.to_vec(),
                 };
-                downlink.send(now, packet, received.datagram.len());
+                outside.send_down(now, packet);
             });
             let more =
                 more.map_err(|error| EnvironmentError::new(format!("the devices' socket failed: {error}")))?;
@@ -201,8 +201,7 @@ impl RunLoop {
             self.outside.fleet.receive(now, &packet);
         }
         while let Some(packet) = self.outside.fleet.poll_packet() {
-            let bytes = packet.datagram.len();
-            self.outside.uplink.send(now, packet, bytes);
+            self.outside.send_up(now, packet);
         }
         while let Some(Packet { device, datagram, .. }) = self.outside.uplink.poll(now) {
             let source = SocketAddrV4::new(device, self.socket.port());

@@ -19,7 +19,7 @@ use super::northbound::{Channels, Northbound, NorthboundEvent};
 use super::run_loop::{Interrupts, ResidentMemory, RunLoop};
 use super::socket::FleetSocket;
 use super::usage::Usage;
-use crate::fleet::{FleetConfig, MAX_DEVICES};
+use crate::fleet::FleetConfig;
 use crate::history::{Event, Header, HistoryWriter};
 use crate::outside::Outside;
 use crate::progress::Progress;
@@ -126,11 +126,6 @@ async fn prepare(
     options: &RunOptions,
     progress: &Progress,
 ) -> Result<Environment, EnvironmentError> {
-    let count = scenario.devices.count;
-    if count > MAX_DEVICES {
-        let message = format!("devices.count is {count}, but 127.0.0.0/8 has addresses for {MAX_DEVICES}");
-        return Err(EnvironmentError::new(message));
-    }
     let (events, mut children) = mpsc::unbounded_channel();
     let broker = MessageBroker::start(
         &options.redis,
@@ -254,7 +249,7 @@ async fn build(scenario: &Scenario, options: &RunOptions, parts: Parts) -> Resul
         EnvironmentError::new(format!("the devices' UDP socket could not be opened: {error}"))
     })?;
     let recorder = recorder(scenario, options)?;
-    let fleet = fleet_config(scenario)?;
+    let fleet = fleet_config(scenario);
     let clock = RunClock::start();
     let instances = parts.instances.all().len();
     // Last of all before the devices, so that it is their memory which comes on top.
@@ -278,7 +273,7 @@ async fn build(scenario: &Scenario, options: &RunOptions, parts: Parts) -> Resul
         recorder,
         progress: parts.progress,
         duration: Time::ZERO + scenario.duration,
-        devices: scenario.devices.count as usize,
+        devices: scenario.devices.count() as usize,
         warnings: Vec::new(),
         last_faulted: Vec::new(),
         next_sample: Time::ZERO,
@@ -294,9 +289,12 @@ async fn sockets(instances: Vec<SocketAddrV4>) -> io::Result<(FleetSocket, Healt
     Ok((FleetSocket::bind(instances)?, health))
 }
 
-fn fleet_config(scenario: &Scenario) -> Result<FleetConfig, EnvironmentError> {
-    let epoch_s = i64::try_from(unix_millis() / 1000).unwrap_or(i64::MAX);
-    FleetConfig::of(&scenario.devices, epoch_s).map_err(|error| EnvironmentError::new(error.to_string()))
+fn fleet_config(scenario: &Scenario) -> FleetConfig {
+    FleetConfig {
+        devices: scenario.devices.clone(),
+        epoch_s: i64::try_from(unix_millis() / 1000).unwrap_or(i64::MAX),
+        ..FleetConfig::default()
+    }
 }
 
 fn facts(world: &RunLoop, broker: &MessageBroker, floor: Option<Floor>, began: Instant) -> RunFacts {

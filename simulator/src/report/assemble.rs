@@ -112,7 +112,7 @@ impl Reading {
             duration_s: self.tally.duration_s(),
             wall_s: facts.wall_s,
             interrupted: self.tally.interrupted,
-            devices: self.tally.devices(scenario.devices.count),
+            devices: self.tally.devices(scenario.devices.count()),
             events: self.tally.events(&judgement),
             defects: defects(&facts.defects, &exits),
             eras: self.tally.eras(),

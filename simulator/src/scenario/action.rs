@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
-use super::{Client, ClockOwner, Connections, Keeps, Network};
+use super::{Client, ClockOwner, Connections, Keeps};
 use crate::fault::{FaultKind, Worlds};
+use crate::network::Impairment;
 
 /// `fault.do`
 #[derive(Clone, Debug, PartialEq)]
@@ -19,8 +20,8 @@ pub enum FaultAction {
     Pause,
     /// SIGCONT
     Resume,
-    /// From now on the fleet's network does this.
-    Network(Network),
+    /// From now on the network does this to the devices of each group.
+    Network(Vec<Impairment>),
     /// The balancer forgets its flows and hashes anew.
     FlowReset,
     /// Something happens to devices.

@@ -1,6 +1,5 @@
 //! What no single key can show: times that do not fit together, instances that do not exist, limits on nothing.
 
-use super::document::Table;
 use super::section::Section;
 use super::units::show_duration;
 use super::*;
@@ -17,7 +16,6 @@ pub fn cross_check(scenario: &mut Scenario, root: &Section<'_>) {
         check_fault(fault, harmed, scenario, &section);
         harmed |= fault.action.hits_instances();
     }
-    check_names(scenario, root);
     scenario.warnings = warnings(scenario);
 }
 
@@ -64,11 +62,11 @@ fn check_fault(fault: &Fault, harmed_before: bool, scenario: &Scenario, section:
         devices: DeviceChoice::These(devices),
         ..
     }) = &fault.action
-        && let Some(missing) = devices.iter().find(|number| **number >= scenario.devices.count)
+        && let Some(missing) = devices.iter().find(|number| **number >= scenario.devices.count())
     {
         let message = format!(
-            "there is no device {missing}: devices.count = {}, and the first is 0",
-            scenario.devices.count
+            "there is no device {missing}: there are {} devices, and the first is 0",
+            scenario.devices.count()
         );
         section.problems.add(section.place("devices"), message);
     }
@@ -95,17 +93,6 @@ fn after_the_end(what: &str, at: Duration, scenario: &Scenario) -> String {
     )
 }
 
-fn check_names(scenario: &Scenario, root: &Section<'_>) {
-    let empty = Table::default();
-    let devices = root.section("devices", &empty);
-    let longest = scenario.devices.endpoint_name(scenario.devices.count);
-    if longest.len() > 128
-        && let Some(node) = devices.get("endpoint")
-    {
-        devices.wrong("endpoint", node, "an endpoint name of at most 128 bytes");
-    }
-}
-
 fn warnings(scenario: &Scenario) -> Vec<String> {
     let mut warnings = Vec::new();
     if scenario.detection() > scenario.cluster.lease {
@@ -124,12 +111,14 @@ fn warnings(scenario: &Scenario) -> Vec<String> {
     if scenario.load.is_empty() {
         warnings.push("there is no [[load]]: nothing is asked of the devices".into());
     }
-    let registered = f64::from(scenario.devices.count) / scenario.devices.register_rate;
-    if registered > scenario.duration.as_secs_f64() {
-        warnings.push(format!(
-            "{} devices at {} per second take {registered:.0} s to register, longer than the run",
-            scenario.devices.count, scenario.devices.register_rate
-        ));
+    for group in &scenario.devices.groups {
+        let registered = f64::from(group.count) / group.register_rate;
+        if registered > scenario.duration.as_secs_f64() {
+            warnings.push(format!(
+                "{} devices at {} per second take {registered:.0} s to register, longer than the run",
+                group.count, group.register_rate
+            ));
+        }
     }
     warnings
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::devices::devices;
 use super::document::{Document, Node, Origin, Table, Value};
 use super::error::ScenarioError;
 use super::fault::fault;
@@ -14,12 +15,6 @@ use crate::report::schema::wrong_path;
 
 /// The longest `timeout` a request may carry (northbound interface: 24 h).
 const MAX_TIMEOUT: Duration = Duration::from_secs(86_400);
-/// The lifetime is a 32-bit number of seconds in the standard; a run needs no more than a day.
-const MAX_LIFETIME: Duration = Duration::from_secs(86_400);
-/// One simulator process addresses its devices in 127.0.0.0/8; this is far beyond what was ever run.
-const MAX_DEVICES: i64 = 1_000_000;
-/// The largest payload of a UDP datagram.
-const MAX_DATAGRAM: i64 = 65_507;
 /// Each instance is an operating-system process.
 pub(super) const MAX_INSTANCES: i64 = 64;
 
@@ -28,7 +23,7 @@ pub fn scenario(document: &Document) -> Result<Scenario, ScenarioError> {
     let problems = Problems::new(document);
     let empty = Table::default();
     let root = Section::open("", &document.root, Origin::File(0), SCENARIO, &problems);
-    let devices = devices(&root.section("devices", &empty));
+    let devices = devices(&root);
     let duration = root.optional_duration("duration");
     if duration.is_none() && root.get("duration").is_none() {
         root.missing("duration");
@@ -49,7 +44,7 @@ pub fn scenario(document: &Document) -> Result<Scenario, ScenarioError> {
         fault: root
             .sections("fault")
             .iter()
-            .map(|section| fault(section, &devices.network))
+            .map(|section| fault(section, &devices))
             .collect(),
         devices,
         expect: expectations(&root),
@@ -150,54 +145,7 @@ pub(super) fn positive(section: &Section<'_>, key: &str, default: Duration) -> D
     duration
 }
 
-fn devices(section: &Section<'_>) -> Devices {
-    section.choice("security", "none");
-    section.choice("binding", "U");
-    let devices = Devices {
-        count: section.integer("count", 1000, 1..=MAX_DEVICES) as u32,
-        endpoint: section.text("endpoint", "dev-{n}"),
-        lifetime: positive(section, "lifetime", Duration::from_secs(60)),
-        register_rate: section.rate("register_rate", 500.0),
-        deduplicate: share(section, "deduplicate", 1.0),
-        separate: share(section, "separate", 0.0),
-        reject: share(section, "reject", 0.0),
-        nonsense: share(section, "nonsense", 0.0),
-        network: network(section, "network", &Network::default()),
-    };
-    if !devices.endpoint.contains("{n}")
-        && devices.count > 1
-        && let Some(node) = section.get("endpoint")
-    {
-        section.wrong(
-            "endpoint",
-            node,
-            "a name with {n} in it, the number of the device",
-        );
-    }
-    if let Some(node) = section.get("lifetime")
-        && (devices.lifetime.subsec_nanos() != 0 || devices.lifetime > MAX_LIFETIME)
-    {
-        section.wrong("lifetime", node, "whole seconds, at most a day");
-    }
-    devices
-}
-
-/// An impairment; what it does not name is as in `base`.
-pub(super) fn network(section: &Section<'_>, key: &str, base: &Network) -> Network {
-    let empty = Table::default();
-    let inner = section.section(key, &empty);
-    Network {
-        latency: inner.duration("latency", base.latency),
-        jitter: inner.duration("jitter", base.jitter),
-        loss: share(&inner, "loss", base.loss),
-        duplicate: share(&inner, "duplicate", base.duplicate),
-        duplicate_delay: inner.duration("duplicate_delay", base.duplicate_delay),
-        mtu: inner.integer("mtu", base.mtu.into(), 0..=MAX_DATAGRAM) as u32,
-        reorder: share(&inner, "reorder", base.reorder),
-    }
-}
-
-fn share(section: &Section<'_>, key: &str, default: f64) -> f64 {
+pub(super) fn share(section: &Section<'_>, key: &str, default: f64) -> f64 {
     section.get(key).map_or(default, |_| section.share(key))
 }
 

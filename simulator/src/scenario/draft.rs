@@ -103,6 +103,28 @@ impl Draft {
         entry.as_array_mut().expect("it was just made one")
     }
 
+    /// The table `[devices]`, made if there is none, or each of `[[devices]]`.
+    pub fn devices(&mut self) -> Vec<&mut Table> {
+        if self.count("devices") == 0 {
+            return vec![self.section("devices")];
+        }
+        self.list("devices")
+            .iter_mut()
+            .filter_map(Value::as_table_mut)
+            .collect()
+    }
+
+    /// Where these tables are: `["devices"]`, or `["devices", "0"]` and so on.
+    pub fn device_places(&self) -> Vec<Vec<String>> {
+        let whole = "devices".to_owned();
+        match self.count("devices") {
+            0 => vec![vec![whole]],
+            groups => (0..groups)
+                .map(|index| vec![whole.clone(), index.to_string()])
+                .collect(),
+        }
+    }
+
     /// How many tables `[[name]]` there are.
     pub fn count(&self, name: &str) -> usize {
         self.root.get(name).and_then(Value::as_array).map_or(0, Vec::len)
@@ -230,5 +252,20 @@ mod tests {
         );
         assert_eq!(draft().with(&["fault", "2", "at"], "3s"), None);
         assert_eq!(draft().number(&["devices", "network", "loss"]), Some(0.5));
+    }
+
+    #[test]
+    fn groups_of_devices_are_reached_one_by_one_and_written_again() {
+        let text = FILE.replace("[devices]\n", "[[devices]]\ncount = 2\n[[devices]]\ncount = 5\n");
+        let mut draft = Draft::of(&Scenario::parse(&text, "x.toml").unwrap());
+        let places = draft.device_places();
+        let counts = places
+            .iter()
+            .map(|place| draft.integer(&[&place[0], &place[1], "count"]));
+        assert_eq!(counts.collect::<Vec<_>>(), [Some(2), Some(5)]);
+        for group in draft.devices() {
+            group.insert("count".into(), 1.into());
+        }
+        assert_eq!(draft.scenario().unwrap().devices.count(), 2);
     }
 }

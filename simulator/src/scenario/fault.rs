@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use super::decode::{MAX_INSTANCES, network, positive};
+use super::decode::{MAX_INSTANCES, positive};
+use super::devices::network;
 use super::document::Value;
 use super::section::Section;
 use super::units::parse_duration;
@@ -116,8 +117,8 @@ pub enum ClockOwner {
     Instances,
 }
 
-/// One `[[fault]]`; what its network does not say is as in `base`.
-pub(super) fn fault(section: &Section<'_>, base: &Network) -> Fault {
+/// One `[[fault]]`; what its network does not say is as `devices` have it.
+pub(super) fn fault(section: &Section<'_>, devices: &Devices) -> Fault {
     for key in ["at", "do"] {
         if section.get(key).is_none() {
             section.missing(key);
@@ -129,7 +130,7 @@ pub(super) fn fault(section: &Section<'_>, base: &Network) -> Fault {
         "restart" => FaultAction::Restart,
         "pause" => FaultAction::Pause,
         "resume" => FaultAction::Resume,
-        "network" => FaultAction::Network(network(section, "network", base)),
+        "network" => FaultAction::Network(networks(section, devices)),
         "flow-reset" => FaultAction::FlowReset,
         "reboot" => device_fault(
             section,
@@ -164,6 +165,14 @@ pub(super) fn fault(section: &Section<'_>, base: &Network) -> Fault {
         action,
         target,
     }
+}
+
+/// One for each group of devices.
+fn networks(section: &Section<'_>, devices: &Devices) -> Vec<Impairment> {
+    let groups = devices.groups.iter();
+    groups
+        .map(|group| network(section, "network", &group.network))
+        .collect()
 }
 
 /// After how many outputs a fault strikes that takes an instance away.

@@ -7,6 +7,7 @@
 mod action;
 mod check;
 mod decode;
+mod devices;
 mod document;
 mod draft;
 mod error;
@@ -21,6 +22,8 @@ mod tests;
 
 use std::time::Duration;
 
+use crate::fleet::Devices;
+use crate::network::Impairment;
 use crate::operation::RequestKind;
 
 pub use action::{DeviceChoice, DeviceFault, DeviceMood, FaultAction};
@@ -92,48 +95,6 @@ pub enum RedisChoice {
     Embedded,
     /// A running one: `redis://host:port/db`.
     Url(String),
-}
-
-/// `[devices]`
-#[derive(Clone, Debug, PartialEq)]
-pub struct Devices {
-    /// How many.
-    pub count: u32,
-    /// The endpoint name; `{n}` stands for the number of the device, from 0.
-    pub endpoint: String,
-    /// The registration lifetime, in whole seconds.
-    pub lifetime: Duration,
-    /// New devices per second.
-    pub register_rate: f64,
-    /// The share of them that recognise copies, 0 to 1.
-    pub deduplicate: f64,
-    /// The share of them that answer in a message of its own.
-    pub separate: f64,
-    /// The share of requests that they reject with a Reset.
-    pub reject: f64,
-    /// The share of reads that they answer with content that nobody can read.
-    pub nonsense: f64,
-    /// What their network does to a datagram, in each direction.
-    pub network: Network,
-}
-
-/// The impairment of a link, applied in each direction for itself.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Network {
-    /// The least delay.
-    pub latency: Duration,
-    /// Added to it: uniform between zero and this.
-    pub jitter: Duration,
-    /// The share of datagrams that vanish, 0 to 1.
-    pub loss: f64,
-    /// The share that arrives twice.
-    pub duplicate: f64,
-    /// A copy comes by up to so much later.
-    pub duplicate_delay: Duration,
-    /// Larger datagrams vanish, in bytes of UDP payload; 0: none does.
-    pub mtu: u32,
-    /// The share that is held back so that later ones overtake it.
-    pub reorder: f64,
 }
 
 /// `[balancer]`
@@ -277,6 +238,16 @@ impl Scenario {
             .plain()
     }
 
+    /// Every network that a device has at some time.
+    pub fn networks(&self) -> impl Iterator<Item = &Impairment> {
+        let changed = self.fault.iter().flat_map(|fault| match &fault.action {
+            FaultAction::Network(networks) => networks.as_slice(),
+            _ => &[],
+        });
+        let first = self.devices.groups.iter().map(|group| &group.network);
+        first.chain(changed)
+    }
+
     /// How long the balancer takes to see that an instance is gone.
     pub fn detection(&self) -> Duration {
         self.balancer.health.interval * self.balancer.health.failures
@@ -330,13 +301,6 @@ impl Cluster {
     /// The ids of the instances: `A`, `B` … `Z`, then `I26`, `I27` …
     pub fn instance_ids(&self) -> Vec<String> {
         (0..self.instances).map(instance_id).collect()
-    }
-}
-
-impl Devices {
-    /// The endpoint name of device `number`.
-    pub fn endpoint_name(&self, number: u32) -> String {
-        self.endpoint.replace("{n}", &number.to_string())
     }
 }
 

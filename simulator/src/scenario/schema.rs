@@ -64,6 +64,8 @@ pub enum Kind {
     Table(&'static [Key]),
     /// Tables, `[[name]]`.
     Tables(&'static [Key]),
+    /// A table, or several, `[[name]]`.
+    OneOrMany(&'static [Key]),
     /// Limits by path of report.json.
     Limits,
     /// Known, but not there yet.
@@ -101,7 +103,12 @@ pub const SCENARIO: &[Key] = &[
         "How long load and faults last; open tickets may end after it.",
     ),
     key("cluster", Kind::Table(CLUSTER), "", "The servers under test."),
-    key("devices", Kind::Table(DEVICES), "", "The fleet."),
+    key(
+        "devices",
+        Kind::OneOrMany(DEVICES),
+        "",
+        "The fleet: [devices], or [[devices]] for each group of devices that are alike.",
+    ),
     key(
         "balancer",
         Kind::Table(BALANCER),
@@ -161,12 +168,24 @@ pub const CLUSTER: &[Key] = &[
 
 /// `[devices]`
 pub const DEVICES: &[Key] = &[
+    key(
+        "name",
+        Kind::Text,
+        "\"mains\"",
+        "What a load calls this group of devices; letters, digits, - and _.",
+    ),
     key("count", Kind::Integer, "1000", "How many devices."),
+    key(
+        "share",
+        Kind::Share,
+        "0.1",
+        "Instead of count: this share of all devices; other groups have a count.",
+    ),
     key(
         "endpoint",
         Kind::Text,
         "\"dev-{n}\"",
-        "The endpoint name; {n} is the number of the device, from 0.",
+        "The endpoint name; {n}, or {n:05} with leading zeros, is the number of the device, from 0 through all groups.",
     ),
     key(
         "security",
@@ -433,6 +452,9 @@ fn key_schema(key: &Key) -> Json {
         Kind::Instance(_) => json!({"oneOf": [{"type": "string"}, {"type": "integer", "minimum": 0}]}),
         Kind::Table(keys) => table_schema(keys, &[]),
         Kind::Tables(keys) => json!({"type": "array", "items": table_schema(keys, &[])}),
+        Kind::OneOrMany(keys) => json!({"oneOf": [
+            table_schema(keys, &[]), {"type": "array", "items": table_schema(keys, &[]), "minItems": 1}
+        ]}),
         Kind::Limits => json!({"type": "object", "additionalProperties": {
             "oneOf": [{"type": "number"}, {"type": "boolean"}, {"type": "string"}]
         }}),

@@ -309,7 +309,7 @@ impl<'a> Section<'a> {
             .find(|known| known.name == key)
             .map(|known| &known.kind)
         {
-            Some(Kind::Table(keys) | Kind::Tables(keys)) => keys,
+            Some(Kind::Table(keys) | Kind::Tables(keys) | Kind::OneOrMany(keys)) => keys,
             _ => &[][..],
         };
         match self.get(key) {
@@ -326,9 +326,17 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// The tables of a `[[key]]`, or the one of a `[key]`; that of an absent key is empty.
+    pub fn one_or_many(&self, key: &str, empty: &'a Table) -> Vec<Section<'a>> {
+        match self.get(key).map(|node| &node.value) {
+            Some(Value::List(items)) if !items.is_empty() => self.sections(key),
+            _ => vec![self.section(key, empty)],
+        }
+    }
+
     /// The tables of a `[[key]]`.
     pub fn sections(&self, key: &str) -> Vec<Section<'a>> {
-        let Some(Kind::Tables(keys)) = self
+        let Some(Kind::Tables(keys) | Kind::OneOrMany(keys)) = self
             .keys
             .iter()
             .find(|known| known.name == key)

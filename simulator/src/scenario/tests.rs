@@ -3,6 +3,7 @@
 mod clocks;
 mod devices;
 mod failover;
+mod groups;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -140,7 +141,7 @@ fn what_is_not_said_has_its_default() {
     assert_eq!(scenario.cluster.redis, RedisChoice::Auto);
     assert_eq!(scenario.cluster.lease, Duration::from_secs(1));
     assert_eq!(scenario.devices.endpoint_name(3), "dev-3");
-    assert_eq!(scenario.devices.network, Network::default());
+    assert_eq!(scenario.devices.groups[0].network, Impairment::default());
     assert_eq!(scenario.balancer.policy, BalancerPolicy::SourceHash);
     assert_eq!(scenario.detection(), Duration::from_millis(400));
     assert_eq!(scenario.failover_bound(), Duration::from_millis(1500));
@@ -161,7 +162,8 @@ fn every_key_reaches_the_typed_scenario() {
         ("x:", "debug")
     );
     assert_eq!(cluster.arguments, ["--nstart", "1"]);
-    let network = &scenario.devices.network;
+    let devices = &scenario.devices.groups[0];
+    let network = &devices.network;
     assert_eq!(
         (network.latency, network.jitter),
         (Duration::from_millis(5), Duration::from_millis(2))
@@ -170,10 +172,7 @@ fn every_key_reaches_the_typed_scenario() {
         (network.loss, network.duplicate, network.reorder),
         (0.02, 0.01, 0.0)
     );
-    assert_eq!(
-        (scenario.devices.lifetime, scenario.devices.register_rate),
-        (Duration::from_secs(120), 12.5)
-    );
+    assert_eq!((devices.lifetime_s, devices.register_rate), (120, 12.5));
     assert_eq!(
         scenario.balancer.health,
         HealthCheck {
@@ -187,7 +186,6 @@ fn every_key_reaches_the_typed_scenario() {
         (network.duplicate_delay, network.mtu),
         (Duration::from_secs(3), 1280)
     );
-    let devices = &scenario.devices;
     assert_eq!(
         [
             devices.deduplicate,
@@ -246,8 +244,11 @@ fn faults_are_in_the_order_of_time_and_a_network_fault_changes_only_what_it_name
         ("network", Target::All),
     ];
     assert_eq!(seen, expected);
-    let FaultAction::Network(network) = &scenario.fault[3].action else {
+    let FaultAction::Network(networks) = &scenario.fault[3].action else {
         panic!("a network fault")
+    };
+    let [network] = networks.as_slice() else {
+        panic!("one group of devices")
     };
     assert_eq!((network.loss, network.latency), (0.5, Duration::from_millis(5)));
 }
@@ -485,7 +486,7 @@ fn options_replace_values_before_they_are_typed() {
         "expect.failover_ms.p99=\"<= 9\"",
     ];
     let scenario = set(&options).unwrap();
-    assert_eq!(scenario.devices.count, 9);
+    assert_eq!(scenario.devices.count(), 9);
     assert_eq!(scenario.balancer.policy, BalancerPolicy::Random);
     assert_eq!(scenario.fault[2].at, Duration::from_secs(22));
     let p99: Vec<_> = scenario
@@ -523,16 +524,23 @@ fn a_wrong_option_is_named_as_it_was_given() {
 fn the_schema_has_exactly_the_keys_that_the_parser_reads() {
     // Every getter asserts that its key is in the table that the schema is made from; these files have every key of it.
     let full = [FULL, devices::FAULTS, BROKER_FAULTS, clocks::FAULTS].concat();
-    Scenario::parse(&full, "s.toml").unwrap();
     let mut known = BTreeSet::new();
     known_keys("", &schema::json_schema(), &mut known);
-    let file: toml::Value = toml::from_str(&full).unwrap();
     let mut used = BTreeSet::new();
-    used_keys("", &serde_json::to_value(file).unwrap(), &mut used);
+    for text in [full, groups::FILE.to_owned()] {
+        Scenario::parse(&text, "s.toml").unwrap();
+        let file: toml::Value = toml::from_str(&text).unwrap();
+        used_keys("", &serde_json::to_value(file).unwrap(), &mut used);
+    }
     // A fault's network has the keys of the devices' network: the same constant.
     known.retain(|key| !key.starts_with("fault.network."));
     used.retain(|key| {
         !["expect.", "load.kind.", "load.path.", "fault.network."]
+            .iter()
+            .any(|free| key.starts_with(free))
+    });
+    known.retain(|key| {
+        !["load.kind.", "load.path."]
             .iter()
             .any(|free| key.starts_with(free))
     });
@@ -541,6 +549,11 @@ fn the_schema_has_exactly_the_keys_that_the_parser_reads() {
 
 fn known_keys(prefix: &str, schema: &Json, keys: &mut BTreeSet<String>) {
     let schema = schema.get("items").unwrap_or(schema);
+    let forms = schema.get("oneOf").and_then(Json::as_array);
+    forms
+        .into_iter()
+        .flatten()
+        .for_each(|form| known_keys(prefix, form, keys));
     for (key, inner) in schema
         .get("properties")
         .and_then(Json::as_object)

@@ -17,7 +17,7 @@ use super::cluster::{Cluster, ClusterEvent};
 use super::message_broker::UNIX_ORIGIN_US;
 use super::trace::Trace;
 use super::watch::{Watching, tell};
-use crate::fleet::{FleetConfig, MAX_DEVICES};
+use crate::fleet::FleetConfig;
 use crate::history::REDIS;
 use crate::history::{Entry, Event};
 use crate::outside::Outside;
@@ -83,15 +83,14 @@ pub struct World {
 impl World {
     /// The world of a scenario at the start of the run: all instances are ready, no device has been switched on.
     pub fn new(scenario: &Scenario, seed: u64, progress: Progress) -> Result<Self, EnvironmentError> {
-        let count = scenario.devices.count;
-        if count > MAX_DEVICES {
-            let message = format!("devices.count is {count}, but there are addresses for {MAX_DEVICES}");
-            return Err(EnvironmentError::new(message));
-        }
         let wrong = |error: &dyn std::fmt::Display| EnvironmentError::new(format!("the cluster: {error}"));
         let cluster = Cluster::new(scenario, seed).map_err(|error| wrong(&error))?;
         let epoch_s = i64::try_from(UNIX_ORIGIN_US / 1_000_000).unwrap_or(i64::MAX);
-        let fleet = FleetConfig::of(&scenario.devices, epoch_s).map_err(|error| wrong(&error))?;
+        let fleet = FleetConfig {
+            devices: scenario.devices.clone(),
+            epoch_s,
+            ..FleetConfig::default()
+        };
         let mut world = World {
             now: Time::ZERO,
             origin: Duration::ZERO,

@@ -13,7 +13,7 @@ use lwm2m::time::Time;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 
-use super::{Fleet, FleetConfig};
+use super::{DeviceGroup, Devices, Fleet, FleetConfig};
 use crate::history::{CoapCode, Event, LossReason};
 use crate::operation::Method;
 
@@ -25,11 +25,20 @@ fn secs(secs: u64) -> Time {
 fn config() -> FleetConfig {
     FleetConfig {
         update_share: 0.5..=0.5,
+        separate_non_confirmable: 0.0,
         parameters: TransmissionParameters {
             ack_random_factor: 1.0,
             ..TransmissionParameters::default()
         },
         ..FleetConfig::default()
+    }
+}
+
+/// The same for devices like these.
+fn of(group: DeviceGroup) -> FleetConfig {
+    FleetConfig {
+        devices: Devices { groups: vec![group] },
+        ..config()
     }
 }
 

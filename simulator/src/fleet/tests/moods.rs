@@ -10,11 +10,11 @@ fn read(message_id: u16) -> Message {
 }
 
 fn many(count: u32) -> Fleet {
-    let mut fleet = fleet(FleetConfig {
+    let mut fleet = fleet(of(DeviceGroup {
         count,
         register_rate: 0.0,
-        ..config()
-    });
+        ..DeviceGroup::default()
+    }));
     fleet.handle_timeout(Time::ZERO);
     sent(&mut fleet);
     fleet
@@ -131,10 +131,10 @@ fn named_devices_are_hit_once_if_they_are_on() {
 
 #[test]
 fn a_forgetful_device_says_so_and_executes_each_copy() {
-    let mut fleet = fleet(FleetConfig {
+    let mut fleet = fleet(of(DeviceGroup {
         deduplicate: 0.0,
-        ..config()
-    });
+        ..DeviceGroup::default()
+    }));
     let ep = "dev-0".to_owned();
     assert_eq!(events(&mut fleet), [Event::DeviceForgetful { ep }]);
     fleet.handle_timeout(Time::ZERO);
@@ -148,11 +148,11 @@ fn a_forgetful_device_says_so_and_executes_each_copy() {
 #[test]
 fn a_share_of_the_devices_is_forgetful_and_the_same_ones_in_a_smaller_fleet() {
     let forgetful = |count| {
-        let mut fleet = fleet(FleetConfig {
+        let mut fleet = fleet(of(DeviceGroup {
             count,
             deduplicate: 0.75,
-            ..config()
-        });
+            ..DeviceGroup::default()
+        }));
         let names = events(&mut fleet).into_iter().map(|event| match event {
             Event::DeviceForgetful { ep } => ep,
             other => panic!("{other:?}"),
@@ -167,10 +167,10 @@ fn a_share_of_the_devices_is_forgetful_and_the_same_ones_in_a_smaller_fleet() {
 
 #[test]
 fn a_rejected_request_is_not_executed_and_its_copy_is_rejected_too() {
-    let mut fleet = registered(FleetConfig {
+    let mut fleet = registered(of(DeviceGroup {
         reject: 1.0,
-        ..config()
-    });
+        ..DeviceGroup::default()
+    }));
     for _ in 0..2 {
         deliver(&mut fleet, secs(1), &read(7));
         assert_eq!(one_sent(&mut fleet), Message::empty(Kind::Reset, 7));
@@ -184,10 +184,10 @@ fn a_rejected_request_is_not_executed_and_its_copy_is_rejected_too() {
 
 #[test]
 fn nonsense_is_of_three_kinds_and_only_about_what_was_read() {
-    let mut fleet = registered(FleetConfig {
+    let mut fleet = registered(of(DeviceGroup {
         nonsense: 1.0,
-        ..config()
-    });
+        ..DeviceGroup::default()
+    }));
     let mut answers = std::collections::BTreeSet::new();
     for message_id in 0..50 {
         deliver(&mut fleet, secs(1), &read(message_id));
@@ -223,9 +223,11 @@ fn nonsense_is_of_three_kinds_and_only_about_what_was_read() {
 #[test]
 fn a_separate_response_that_is_non_confirmable_is_sent_once() {
     let mut fleet = registered(FleetConfig {
-        separate_responses: 1.0,
         separate_non_confirmable: 1.0,
-        ..config()
+        ..of(DeviceGroup {
+            separate: 1.0,
+            ..DeviceGroup::default()
+        })
     });
     deliver(&mut fleet, secs(10), &read(9));
     assert_eq!(one_sent(&mut fleet), Message::empty(Kind::Acknowledgement, 9));

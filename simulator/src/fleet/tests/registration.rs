@@ -31,11 +31,11 @@ fn a_register_tells_name_lifetime_version_binding_and_objects() {
 
 #[test]
 fn devices_register_at_the_wanted_rate() {
-    let mut fleet = fleet(FleetConfig {
+    let mut fleet = fleet(of(DeviceGroup {
         count: 4,
         register_rate: 2.0,
-        ..config()
-    });
+        ..DeviceGroup::default()
+    }));
     let mut starts = Vec::new();
     for tenth in 0..20 {
         let now = Time::from_millis(tenth * 100);
@@ -51,11 +51,11 @@ fn devices_register_at_the_wanted_rate() {
 
 #[test]
 fn a_device_that_is_not_switched_on_does_not_hear() {
-    let mut fleet = fleet(FleetConfig {
+    let mut fleet = fleet(of(DeviceGroup {
         count: 2,
         register_rate: 1.0,
-        ..config()
-    });
+        ..DeviceGroup::default()
+    }));
     fleet.handle_datagram(Time::ZERO, 1, &[0x40, 0, 0, 1]);
     fleet.handle_datagram(Time::ZERO, 99, &[0x40, 0, 0, 1]);
     assert_eq!(sent(&mut fleet), []);
@@ -97,10 +97,12 @@ fn a_registered_device_updates_at_its_location_after_a_share_of_the_lifetime() {
 #[test]
 fn updates_are_spread_over_the_share_of_the_lifetime() {
     let mut fleet = fleet(FleetConfig {
-        count: 500,
-        register_rate: 0.0,
         update_share: 0.5..=0.9,
-        ..config()
+        ..of(DeviceGroup {
+            count: 500,
+            register_rate: 0.0,
+            ..DeviceGroup::default()
+        })
     });
     fleet.handle_timeout(Time::ZERO);
     for (device, register) in sent(&mut fleet) {
@@ -278,10 +280,11 @@ fn a_written_lifetime_is_told_at_once_and_sets_the_pace() {
 fn a_seed_decides_everything() {
     let run = |seed| {
         let mut fleet = Fleet::new(
-            FleetConfig {
+            DeviceGroup {
                 count: 20,
-                ..FleetConfig::default()
-            },
+                ..DeviceGroup::default()
+            }
+            .into(),
             Time::ZERO,
             ChaCha8Rng::seed_from_u64(seed),
         );

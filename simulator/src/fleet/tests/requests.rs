@@ -460,10 +460,10 @@ fn the_ledger_tells_each_value_of_what_has_several() {
 
 #[test]
 fn a_device_that_answers_separately_acknowledges_first() {
-    let mut fleet = registered(FleetConfig {
-        separate_responses: 1.0,
-        ..config()
-    });
+    let mut fleet = registered(of(DeviceGroup {
+        separate: 1.0,
+        ..DeviceGroup::default()
+    }));
     let message = request(9, Code::GET, "3/0/9", &Request::default());
     deliver(&mut fleet, secs(10), &message);
     assert_eq!(one_sent(&mut fleet), Message::empty(Kind::Acknowledgement, 9));

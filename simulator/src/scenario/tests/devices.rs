@@ -68,7 +68,7 @@ fn a_fault_of_devices_that_hits_nobody_or_says_it_twice_is_an_error() {
     assert!(message(&fault("do = \"sleep\"\nshare = 0.5\ndevices = [1]")).contains(whom));
     let missing = message(&fault("do = \"nat-rebind\"\ndevices = [1, 1000]"));
     assert!(
-        missing.contains("there is no device 1000: devices.count = 1000"),
+        missing.contains("there is no device 1000: there are 1000 devices"),
         "{missing}"
     );
     let list = message(&fault("do = \"nat-rebind\"\ndevices = [\"dev-1\"]"));

@@ -102,14 +102,15 @@ impl Flavour {
                 mood("separate", &shares([0.1, 0.5, 1.0])),
                 mood("reject", &shares([0.01, 0.1, 0.5])),
             ];
-            draft.section("devices").extend(moods.into_iter().flatten());
             let network = [
                 mood("mtu", &[1280.into(), 1280.into(), 100.into()]),
                 mood("duplicate_delay", &["100ms".into(), "5s".into(), "247s".into()]),
             ];
-            let devices = draft.section("devices");
-            if let Some(of_devices) = devices.get_mut("network").and_then(Value::as_table_mut) {
-                of_devices.extend(network.into_iter().flatten());
+            for group in draft.devices() {
+                group.extend(moods.iter().flatten().cloned());
+                if let Some(of_group) = group.get_mut("network").and_then(Value::as_table_mut) {
+                    of_group.extend(network.iter().flatten().cloned());
+                }
             }
             let slow = table([("interval", "1s".into()), ("failures", 3.into())]);
             let quick = table([("interval", "50ms".into()), ("failures", 1.into())]);
@@ -158,9 +159,9 @@ impl Flavour {
         }
         if random.random_bool(0.1) {
             let share = pick(&mut random, &[0.05, 0.5]);
-            draft
-                .section("devices")
-                .insert("nonsense".to_owned(), share.into());
+            for group in draft.devices() {
+                group.insert("nonsense".to_owned(), share.into());
+            }
         }
     }
 }

@@ -75,12 +75,17 @@ impl Drawing {
         draft
             .section("cluster")
             .extend(table([("lease", millis(Duration::from_millis(self.lease_ms)))]));
-        draft.section("devices").extend(table([
-            ("count", count.into()),
-            ("lifetime", seconds(lifetime)),
-            ("register_rate", 50.into()),
-            ("network", network.into()),
-        ]));
+        let groups = draft.devices();
+        let each = (count / groups.len() as i64).max(1);
+        for group in groups {
+            group.remove("share");
+            group.extend(table([
+                ("count", each.into()),
+                ("lifetime", seconds(lifetime)),
+                ("register_rate", 50.into()),
+                ("network", network.clone().into()),
+            ]));
+        }
         draft.section("balancer").extend(table([
             ("policy", policy.into()),
             ("flow_timeout", seconds(flow_timeout)),
@@ -170,7 +175,7 @@ mod tests {
             assert!((20..80).contains(&gives_up), "{gives_up}");
             let mistaken = count(&|it| it.load[0].mix.len() == 3);
             assert!((20..80).contains(&mistaken), "{mistaken}");
-            let broken = count(&|it| it.devices.nonsense > 0.0);
+            let broken = count(&|it| it.devices.groups[0].nonsense > 0.0);
             assert!((10..60).contains(&broken), "{broken}");
             let lasting = count(&|it| it.load.iter().all(|load| load.timeout.as_secs() == 600));
             assert!(

@@ -196,7 +196,7 @@ impl Shrinker<'_> {
     }
 
     fn calmer(&self) -> Vec<Draft> {
-        let mut places = vec![vec!["devices".to_owned()]];
+        let mut places = self.best.device_places();
         let faults = 0..self.best.count("fault");
         places.extend(faults.map(|index| vec!["fault".to_owned(), index.to_string()]));
         let mut drafts = Vec::new();
@@ -229,7 +229,13 @@ impl Shrinker<'_> {
     }
 
     fn fewer_devices(&self) -> Vec<Draft> {
-        self.smaller(&["devices", "count"])
+        let places = self.best.device_places().into_iter();
+        let smaller = places.flat_map(|place| {
+            let mut path: Vec<&str> = place.iter().map(String::as_str).collect();
+            path.push("count");
+            self.smaller(&path)
+        });
+        smaller.collect()
     }
 
     /// With a smaller whole number, the smallest first.

@@ -83,7 +83,7 @@ pub fn draw(scenario: &Scenario, wrong: &Wrong) -> Option<String> {
     if wrong.ep.is_empty() {
         return None;
     }
-    let mut devices = 0..scenario.devices.count;
+    let mut devices = 0..scenario.devices.count();
     let device = devices.find(|&number| scenario.devices.endpoint_name(number) == wrong.ep);
     let watch = Rc::new(RefCell::new(Watch::of(Trace::new(
         &wrong.ep,

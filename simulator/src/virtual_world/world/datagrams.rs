@@ -42,13 +42,12 @@ impl World {
     pub(super) fn send_to_device(&mut self, instance: usize, device: Ipv4Addr, datagram: Vec<u8>) {
         let (now, before) = (self.now, self.outside.downlink.stats());
         let copy = self.watching.is_some().then(|| datagram.clone());
-        let bytes = datagram.len();
         let packet = Packet {
             device,
             sender: u32::try_from(instance).ok(),
             datagram,
         };
-        self.outside.downlink.send(now, packet, bytes);
+        self.outside.send_down(now, packet);
         if let Some(datagram) = copy {
             let fate = fate(before, self.outside.downlink.stats());
             let device = self.outside.fleet.device_at(device);
@@ -59,8 +58,7 @@ impl World {
     fn send_from_device(&mut self, packet: Packet) {
         let (now, before) = (self.now, self.outside.uplink.stats());
         let copy = self.watching.is_some().then(|| packet.clone());
-        let bytes = packet.datagram.len();
-        self.outside.uplink.send(now, packet, bytes);
+        self.outside.send_up(now, packet);
         if let Some(packet) = copy {
             let fate = fate(before, self.outside.uplink.stats());
             let device = self.outside.fleet.device_at(packet.device);
