@@ -134,7 +134,7 @@ impl Reading {
             .collect();
         let asked = Asked {
             load: !scenario.load.is_empty(),
-            lossless: scenario.devices.network.loss == 0.0,
+            lossless: scenario.networks().all(|network| network.loss == 0.0),
         };
         (report.verdict, report.reason) = verdict(&report, asked);
         Judged {
