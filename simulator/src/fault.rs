@@ -192,6 +192,17 @@ pub const FAULTS: [Declaration; 22] = [
     declare(F::ClockDrift, "clock-drift", None, false, Virtual),
 ];
 
+/// The names of all kinds of faults, as in the scenario file.
+pub const FAULT_NAMES: [&str; FAULTS.len()] = {
+    let mut names = [""; FAULTS.len()];
+    let mut index = 0;
+    while index < names.len() {
+        names[index] = FAULTS[index].name;
+        index += 1;
+    }
+    names
+};
+
 impl FaultKind {
     /// What is to be known of it.
     pub fn declaration(self) -> &'static Declaration {

@@ -6,6 +6,7 @@ pub mod checker;
 pub mod cli;
 pub mod dialect;
 pub mod experiment;
+pub mod facts;
 pub mod fault;
 pub mod fleet;
 pub mod history;

@@ -11,17 +11,8 @@ use lwm2m::time::Time;
 use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 
-use crate::operation::RequestKind;
+use crate::operation::Operation;
 use crate::scenario;
-
-/// What is asked of a device.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Operation {
-    /// What is asked.
-    pub kind: RequestKind,
-    /// Of what: `/3/0/0`.
-    pub path: Arc<str>,
-}
 
 /// One kind of request in a stream.
 #[derive(Clone, Debug, PartialEq)]
@@ -228,6 +219,7 @@ fn draw<'a>(mix: &'a [Share], random: &mut ChaCha8Rng) -> &'a Operation {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operation::RequestKind;
     use rand::SeedableRng;
 
     fn operation(kind: RequestKind, path: &str) -> Operation {

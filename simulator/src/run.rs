@@ -1,12 +1,13 @@
 //! What the command line and a world agree on: how a run is asked for, and what it hands back.
 //!
-//! A world (`real::run`, later the virtual one) takes a [`Scenario`](crate::scenario::Scenario) and [`RunOptions`],
+//! A world (`real::run`, `virtual_world::run`) takes a [`Scenario`] and [`RunOptions`],
 //! writes the history, and returns an [`Outcome`]. Judging and reporting are the caller's.
 
 use std::path::PathBuf;
 
-use crate::report::RunFacts;
-use crate::scenario::RedisChoice;
+use crate::facts::RunFacts;
+use crate::history::{Header, SCHEMA};
+use crate::scenario::{RedisChoice, Scenario};
 
 /// How a run is carried out; what is not in the scenario.
 #[derive(Clone, Debug)]
@@ -20,6 +21,21 @@ pub struct RunOptions {
     pub out: PathBuf,
     /// No progress on the terminal.
     pub quiet: bool,
+}
+
+/// The header of the history of this scenario by this version of the simulator; `world` is `real` or `virtual`.
+pub fn header(scenario: &Scenario, seed: u64, world: &str, started_ms: u64) -> Header {
+    Header {
+        schema: SCHEMA.into(),
+        scenario: scenario.name.clone(),
+        file: scenario.file.clone(),
+        text: scenario.text.clone(),
+        overrides: scenario.overrides.clone(),
+        seed,
+        version: env!("CARGO_PKG_VERSION").into(),
+        world: world.into(),
+        started_ms,
+    }
 }
 
 /// The name of the history in the report directory.

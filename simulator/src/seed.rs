@@ -3,6 +3,7 @@
 
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
+use rand::seq::IndexedRandom;
 
 /// Who draws. The numbers are part of what a seed means: never reuse one.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -42,6 +43,11 @@ pub fn generator(seed: u64, purpose: Purpose) -> ChaCha8Rng {
     let mut generator = ChaCha8Rng::seed_from_u64(seed);
     generator.set_stream(purpose as u64);
     generator
+}
+
+/// One of some.
+pub fn pick<T: Copy>(random: &mut ChaCha8Rng, from: &[T]) -> T {
+    *from.choose(random).expect("what is drawn from is never empty")
 }
 
 #[cfg(test)]

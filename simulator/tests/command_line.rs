@@ -7,8 +7,9 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use simulator::history::{Entry, Event, Header, HistoryWriter};
+use simulator::history::{Entry, Event, HistoryWriter};
 use simulator::operation::RequestKind;
+use simulator::run::header;
 use simulator::scenario::Scenario;
 
 const SCENARIO: &str = "name = \"one\"\nquestion = \"Is one read answered?\"\nduration = \"40s\"\n\
@@ -43,7 +44,7 @@ fn repository() -> PathBuf {
 fn history(directory: &Path, answered: bool) -> PathBuf {
     let scenario = Scenario::parse(SCENARIO, "one.toml").unwrap();
     let path = directory.join("history.jsonl.zst");
-    let mut writer = HistoryWriter::create(&path, &Header::new(&scenario, 7, "real", 0)).unwrap();
+    let mut writer = HistoryWriter::create(&path, &header(&scenario, 7, "real", 0)).unwrap();
     let mut add = |at_ms: u64, event| {
         writer
             .append(&Entry {

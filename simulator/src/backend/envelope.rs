@@ -8,28 +8,7 @@ use std::borrow::Cow;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use crate::load::Operation;
-use crate::operation::RequestKind;
-
-/// The writable string resource of an object that an instance-level `write` changes: Timezone of Device (LwM2M core
-/// TS, Annex E.4) and Application Type of Temperature (IPSO 3303).
-const WRITABLE_STRINGS: [(u16, u16); 2] = [(3, 15), (3303, 5750)];
-
-/// Checks, when a scenario is read, that a request of this kind can be made for this path; else says what is expected.
-pub fn check_path(kind: RequestKind, path: &[u16]) -> Result<(), &'static str> {
-    match (kind, path) {
-        (RequestKind::Read, [_, ..]) if path.len() <= 4 => Ok(()),
-        (RequestKind::Read, _) => Err("a path such as \"/3\", \"/3/0\" or \"/3/0/0\" for read"),
-        (RequestKind::Write, [_, _, _]) => Ok(()),
-        (RequestKind::Write, _) => Err("the path of a resource, such as \"/3/0/15\", for write"),
-        (RequestKind::WriteUpdate, &[object, _]) if writable_string(object).is_some() => Ok(()),
-        (RequestKind::WriteUpdate, _) => {
-            Err("the path of an instance with a string to change, \"/3/0\" or \"/3303/0\", for write-update")
-        }
-        (RequestKind::Execute, [_, _, _]) | (RequestKind::Malformed, _) => Ok(()),
-        (RequestKind::Execute, _) => Err("the path of a resource, such as \"/3303/0/5605\", for execute"),
-    }
-}
+use crate::operation::{Carries, Operation, RequestKind, writable_string};
 
 /// A request as it is published, and what the device is to see of it.
 pub struct Envelope {
@@ -75,27 +54,21 @@ enum Node<'a> {
 }
 
 impl Envelope {
-    /// The request for an operation whose path passed [`check_path`].
+    /// The request for an operation .
     pub fn new(endpoint: &str, ticket: &str, operation: &Operation, timeout_ms: u64) -> Self {
+        let declaration = operation.kind.declaration();
         // Arguments of Execute are a list of digits with optional quoted values (LwM2M core TS, section 6.3.5).
-        let argument = match operation.kind {
-            RequestKind::Read | RequestKind::Malformed => None,
-            RequestKind::Write | RequestKind::WriteUpdate => Some(ticket.to_owned()),
-            RequestKind::Execute => Some(format!("0='{ticket}'")),
-        };
-        let mode = match operation.kind {
-            RequestKind::Write => Some("REPLACE"),
-            RequestKind::WriteUpdate => Some("UPDATE"),
-            RequestKind::Read | RequestKind::Execute | RequestKind::Malformed => None,
+        let (argument, mode) = match declaration.carries {
+            Carries::Nothing => (None, None),
+            Carries::Value(mode) => (Some(ticket.to_owned()), Some(mode)),
+            Carries::Argument => (Some(format!("0='{ticket}'")), None),
         };
         let req = Body {
-            kind: operation.kind.northbound(),
+            kind: declaration.northbound,
             path: &operation.path,
             mode,
             node: mode.and_then(|_| node(&operation.path, ticket)),
-            parameters: argument
-                .as_deref()
-                .filter(|_| operation.kind == RequestKind::Execute),
+            parameters: argument.as_deref().filter(|_| mode.is_none()),
         };
         let published = Published {
             ep: endpoint,
@@ -126,13 +99,6 @@ fn node<'a>(path: &str, value: &'a str) -> Option<Node<'a>> {
         }),
         _ => None,
     }
-}
-
-fn writable_string(object: u16) -> Option<u16> {
-    WRITABLE_STRINGS
-        .iter()
-        .find(|(known, _)| *known == object)
-        .map(|&(_, resource)| resource)
 }
 
 /// The numbers of a path of one to four parts.
@@ -179,7 +145,7 @@ mod tests {
 
     fn payload(kind: RequestKind, path: &str) -> String {
         let operation = operation(kind, path);
-        assert_eq!(check_path(kind, &ids(path).unwrap()), Ok(()));
+        assert_eq!(kind.check_path(&ids(path).unwrap()), Ok(()));
         Envelope::new("dev-1", "t1", &operation, 5000).payload
     }
 
@@ -205,17 +171,6 @@ mod tests {
             payload(RequestKind::Malformed, "/3/0/0"),
             r#"{"ep":"dev-1","ticket":"t1","req":{"kind":"read","path":"/3/0/0"},"timeout":5000"#
         );
-    }
-
-    #[test]
-    fn a_path_that_does_not_fit_the_kind_is_refused_with_what_is_expected() {
-        let expected = |kind, path: &[u16]| check_path(kind, path).unwrap_err();
-        assert!(expected(RequestKind::WriteUpdate, &[3, 0, 15]).contains("\"/3/0\""));
-        assert!(expected(RequestKind::WriteUpdate, &[5, 0]).contains("\"/3303/0\""));
-        assert!(expected(RequestKind::Write, &[3, 0]).contains("\"/3/0/15\""));
-        assert!(expected(RequestKind::Execute, &[3, 0]).contains("a resource"));
-        assert!(expected(RequestKind::Read, &[3, 0, 0, 0, 0]).contains("for read"));
-        assert_eq!(check_path(RequestKind::Read, &[3, 0, 6, 0]), Ok(()));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! cluster's inside and keeps its side of the ticket contract: it publishes a request again, with the same ticket, when
 //! it heard neither ack nor error for F, and publishes what is open again when its broker connection came back.
 
+mod connection;
 mod envelope;
 mod registry;
 #[cfg(test)]
@@ -20,11 +21,11 @@ use rand::rngs::ChaCha8Rng;
 use rustc_hash::FxHashMap;
 
 use crate::history::{Event, RegistrationChannel};
-use crate::load::{Arrival, Operation};
-use crate::operation::RequestKind;
+use crate::load::Arrival;
+use crate::operation::{Operation, RequestKind};
 use crate::scenario::Scenario;
 
-pub use envelope::check_path;
+pub use connection::{Backoff, NorthboundEvent};
 use envelope::{Answer, Envelope};
 pub use registry::{Registry, RegistryError};
 
@@ -207,6 +208,16 @@ impl BackEnd {
     /// True when the load is over and no ticket is waited for. Every ticket is given up at last, so this comes.
     pub fn is_finished(&self) -> bool {
         self.load_stopped && self.open.is_empty() && self.echoes.is_empty()
+    }
+
+    /// Something came from the northbound interface.
+    pub fn handle(&mut self, now: Time, event: NorthboundEvent) {
+        match event {
+            NorthboundEvent::Connected => self.handle_connection(now, true),
+            NorthboundEvent::Disconnected { .. } => self.handle_connection(now, false),
+            NorthboundEvent::Response(message) => self.handle_response(message),
+            NorthboundEvent::Registration(channel, message) => self.handle_registration(channel, message),
+        }
     }
 
     /// The broker connection went up (subscriptions confirmed) or down.
@@ -515,7 +526,7 @@ fn sent(open: &Open, published: bool) -> Event {
         ticket: open.ticket.to_string(),
         kind: open.operation.kind,
         path: open.operation.path.to_string(),
-        repeatable: open.operation.kind.repeatable(),
+        repeatable: open.operation.kind.declaration().repeatable,
         argument: open.argument.clone(),
         timeout_ms: millis(open.timeout),
         intended_us: open.intended.as_micros(),

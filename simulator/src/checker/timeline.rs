@@ -9,7 +9,7 @@ use rustc_hash::FxHashMap;
 use super::Rules;
 use super::clocks::Clock;
 use crate::fault::FaultKind;
-use crate::history::{Entry, Event, REDIS};
+use crate::history::{BACK_END, Entry, Event, REDIS};
 
 /// A stretch of time in microseconds; `to` is `u64::MAX` while it lasts.
 #[derive(Copy, Clone, Debug, PartialEq)]
@@ -17,9 +17,6 @@ pub struct Span {
     pub from: u64,
     pub to: u64,
 }
-
-/// The name of the back end in [`Event::Link`].
-const BACK_END: &str = "back-end";
 
 /// What an instance needs in order to serve, and when it had it all.
 #[derive(Debug)]

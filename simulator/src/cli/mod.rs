@@ -3,6 +3,7 @@
 //! Exit codes: 0 pass, 1 an expectation failed or an instance ended by itself, 2 the scenario or the command line is wrong,
 //! 3 the environment failed or the run is inconclusive, 130 interrupted.
 
+mod inputs;
 mod interrupt;
 mod run;
 mod search;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
+use super::inputs::{read_report, read_scenario};
 use super::{End, Failure, RunArguments, interrupt, say, style, verbs};
 use crate::experiment::{World, new_report_directory, run_once};
 use crate::report::{Report, Verdict, screen};
@@ -21,11 +22,7 @@ pub fn run(arguments: RunArguments) -> Result<End, Failure> {
             file.display()
         )));
     }
-    let baseline = arguments
-        .baseline
-        .as_deref()
-        .map(verbs::read_report)
-        .transpose()?;
+    let baseline = arguments.baseline.as_deref().map(read_report).transpose()?;
     let options = RunOptions {
         seed: arguments.seed.unwrap_or(scenario.seed),
         redis: arguments
@@ -60,14 +57,6 @@ impl From<EnvironmentError> for Failure {
     fn from(error: EnvironmentError) -> Failure {
         Failure::Environment(error.to_string())
     }
-}
-
-/// Reads and checks a scenario file.
-pub fn read_scenario(file: &Path, overrides: &[String]) -> Result<Scenario, Failure> {
-    let name = file.display().to_string();
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| Failure::Usage(format!("{name}: the scenario file cannot be read: {error}")))?;
-    Scenario::parse_with(&text, &name, overrides).map_err(|error| Failure::Usage(error.to_string()))
 }
 
 /// One screen, or the headline and what failed.

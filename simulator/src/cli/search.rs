@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::run::read_scenario;
+use super::inputs::read_scenario;
 use super::{End, Failure, SearchArguments, interrupt, say};
 use crate::scenario::{Draft, Scenario};
 use crate::virtual_world::{self, Finding, SearchOptions, ShrinkOptions, Tried, Wrong};

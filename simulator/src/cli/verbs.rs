@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::run::read_scenario;
+use super::inputs::{read_report, read_scenario};
 use super::{End, Failure, SchemaOf, say, style};
 use crate::history::HistoryReader;
 use crate::report::{
@@ -48,11 +48,6 @@ pub fn show_changes(old: &Report, new: &Report, limit: Option<f64>) -> bool {
     let changes = comparison::compare(old, new);
     say(&comparison::table(&changes, limit));
     limit.is_some_and(|limit| !comparison::regressions(&changes, limit).is_empty())
-}
-
-/// Reads a report.json that the command line names.
-pub fn read_report(path: &Path) -> Result<Report, Failure> {
-    Report::read(path).map_err(|error| Failure::Usage(error.to_string()))
 }
 
 /// Judges a saved history by the scenario in its header.

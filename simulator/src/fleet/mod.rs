@@ -28,9 +28,8 @@ pub use address::{MAX_DEVICES, address_of, device_at};
 pub use config::{DeviceGroup, Devices, EndpointPattern, FleetConfig, PatternError};
 use device::{Device, Phase};
 
-use crate::history::{CoapCode, Event, LossReason};
+use crate::history::{CoapCode, Event, LossReason, instance_id};
 use crate::network::Packet;
-use crate::scenario::instance_id;
 
 /// What a device remembers for de-duplication, at most: one message for each message ID. A device that forgot sooner would
 /// execute late copies, and nobody could tell that from a fault of the cluster.

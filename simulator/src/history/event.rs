@@ -241,9 +241,6 @@ pub enum Event {
     },
 }
 
-/// The broker in [`Event::Clock`].
-pub const REDIS: &str = "redis";
-
 /// The three registration channels.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -41,23 +41,6 @@ pub struct Header {
     pub started_ms: u64,
 }
 
-impl Header {
-    /// The header of a run of this scenario by this version of the simulator.
-    pub fn new(scenario: &crate::scenario::Scenario, seed: u64, world: &str, started_ms: u64) -> Header {
-        Header {
-            schema: SCHEMA.into(),
-            scenario: scenario.name.clone(),
-            file: scenario.file.clone(),
-            text: scenario.text.clone(),
-            overrides: scenario.overrides.clone(),
-            seed,
-            version: env!("CARGO_PKG_VERSION").into(),
-            world: world.into(),
-            started_ms,
-        }
-    }
-}
-
 /// A history could not be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {

@@ -7,6 +7,6 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub use event::{Entry, Event, REDIS, RegistrationChannel};
+pub use event::{Entry, Event, RegistrationChannel};
 pub use file::{Header, HistoryError, HistoryReader, HistoryWriter, SCHEMA};
-pub use words::{CoapCode, ExitStatus, LossReason};
+pub use words::{BACK_END, CoapCode, ExitStatus, LossReason, REDIS, instance_id};

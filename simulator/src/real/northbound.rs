@@ -13,72 +13,22 @@ use redis::{AsyncConnectionConfig, Client, Msg, RedisResult};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::history::RegistrationChannel;
+use crate::backend::{Backoff, NorthboundEvent};
+use crate::dialect::{Channel, Channels};
 
 /// A reply that takes longer means a broken connection. Far above the broker's worst stall on a busy machine.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a connection attempt may take.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);
-/// Between two attempts: at first, and at most.
-const RETRY_DELAY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
 /// Messages that wait for the run loop; beyond it the connection itself waits.
 const WAITING_MESSAGES: usize = 16_384;
 /// Publications that go into one write.
 const MAX_BATCH: usize = 256;
 
-/// What happened on the northbound interface.
-#[derive(Debug)]
-pub enum NorthboundEvent {
-    /// Both connections stand and all subscriptions are confirmed.
-    Connected,
-    /// A connection broke.
-    Disconnected {
-        /// What the client library said.
-        reason: String,
-    },
-    /// A message on the response channel.
-    Response(String),
-    /// A message on a registration channel.
-    Registration(RegistrationChannel, String),
-}
-
-/// The channel names of a cluster.
-#[derive(Clone, Debug)]
-pub struct Channels {
-    request: String,
-    response: String,
-    registrations: [(RegistrationChannel, String); 3],
-}
-
-impl Channels {
-    /// The names with the prefix that was set for the cluster.
-    pub fn new(prefix: &str) -> Self {
-        let name = |name| format!("{prefix}{name}");
-        Channels {
-            request: name("LESHAN_REQ"),
-            response: name("LESHAN_RESP"),
-            registrations: [
-                (RegistrationChannel::New, name("LESHAN_REG_NEW")),
-                (RegistrationChannel::Up, name("LESHAN_REG_UP")),
-                (RegistrationChannel::Del, name("LESHAN_REG_DEL")),
-            ],
-        }
-    }
-
-    fn heard(&self) -> Vec<&str> {
-        let registrations = self.registrations.iter().map(|(_, name)| name.as_str());
-        registrations.chain([self.response.as_str()]).collect()
-    }
-
-    fn classify(&self, message: &Msg) -> Option<NorthboundEvent> {
-        let payload = String::from_utf8_lossy(message.get_payload_bytes()).into_owned();
-        let channel = message.get_channel_name();
-        if channel == self.response {
-            return Some(NorthboundEvent::Response(payload));
-        }
-        let known = self.registrations.iter().find(|(_, name)| name == channel);
-        known.map(|&(channel, _)| NorthboundEvent::Registration(channel, payload))
-    }
+/// The event that a message is, if its channel is one of the cluster's.
+fn classify(channels: &Channels, message: &Msg) -> Option<NorthboundEvent> {
+    let channel = channels.of(message.get_channel_name().as_bytes())?;
+    NorthboundEvent::heard(channel, message.get_payload_bytes())
 }
 
 /// The running connections. Dropping it ends them.
@@ -129,16 +79,17 @@ async fn keep_connected(
     mut publications: mpsc::UnboundedReceiver<Arc<str>>,
     heard: mpsc::Sender<NorthboundEvent>,
 ) {
-    let mut delay = RETRY_DELAY.0;
+    let mut backoff = Backoff::default();
+    let request = channels.name(Channel::Request);
     loop {
         if let Ok((publisher, stream)) = connect(&client, &channels).await {
-            delay = RETRY_DELAY.0;
+            backoff.succeeded();
             while publications.try_recv().is_ok() {}
             if heard.send(NorthboundEvent::Connected).await.is_err() {
                 return;
             }
             let reason = tokio::select! {
-                reason = publish(publisher, &channels.request, &mut publications) => reason,
+                reason = publish(publisher, &request, &mut publications) => reason,
                 reason = hear(stream, &channels, &heard) => reason,
             };
             if heard
@@ -149,8 +100,7 @@ async fn keep_connected(
                 return;
             }
         }
-        tokio::time::sleep(delay).await;
-        delay = (delay * 2).min(RETRY_DELAY.1);
+        tokio::time::sleep(backoff.failed()).await;
     }
 }
 
@@ -196,7 +146,7 @@ async fn hear(
     heard: &mpsc::Sender<NorthboundEvent>,
 ) -> String {
     while let Some(message) = stream.next().await {
-        let Some(event) = channels.classify(&message) else {
+        let Some(event) = classify(channels, &message) else {
             continue;
         };
         if heard.send(event).await.is_err() {
@@ -209,6 +159,7 @@ async fn hear(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::RegistrationChannel;
     use std::net::SocketAddr;
     use tokio::net::TcpListener;
     use tokio::sync::oneshot;

@@ -18,8 +18,9 @@ use super::clock::RunClock;
 use super::health_socket::HealthSocket;
 use super::instances::{Instances, State};
 use super::message_broker::BROKER_TAG;
-use super::northbound::{Northbound, NorthboundEvent};
+use super::northbound::Northbound;
 use super::socket::FleetSocket;
+use crate::backend::NorthboundEvent;
 use crate::history::Event;
 use crate::network::Packet;
 use crate::outside::Outside;
@@ -236,17 +237,10 @@ impl RunLoop {
 
     fn handle_northbound(&mut self, event: NorthboundEvent) {
         let now = self.clock.now();
-        match event {
-            NorthboundEvent::Connected => self.outside.back_end.handle_connection(now, true),
-            NorthboundEvent::Disconnected { reason } => {
-                self.warn(format!("the back end lost its broker connection: {reason}"));
-                self.outside.back_end.handle_connection(now, false);
-            }
-            NorthboundEvent::Response(message) => self.outside.back_end.handle_response(message),
-            NorthboundEvent::Registration(channel, message) => {
-                self.outside.back_end.handle_registration(channel, message);
-            }
+        if let NorthboundEvent::Disconnected { reason } = &event {
+            self.warn(format!("the back end lost its broker connection: {reason}"));
         }
+        self.outside.back_end.handle(now, event);
         while let Some(event) = self.outside.back_end.poll_event() {
             self.recorder.record(now, event);
         }

@@ -15,17 +15,19 @@ use super::floor;
 use super::health_socket::HealthSocket;
 use super::instances::{Instances, State};
 use super::message_broker::MessageBroker;
-use super::northbound::{Channels, Northbound, NorthboundEvent};
+use super::northbound::Northbound;
 use super::run_loop::{Interrupts, ResidentMemory, RunLoop};
 use super::socket::FleetSocket;
 use super::usage::Usage;
+use crate::backend::NorthboundEvent;
+use crate::dialect::Channels;
+use crate::facts::{Floor, InstanceCost, ProcessCost, RunFacts};
 use crate::fleet::FleetConfig;
-use crate::history::{Event, Header, HistoryWriter};
+use crate::history::{Event, HistoryWriter};
 use crate::outside::Outside;
 use crate::progress::Progress;
 use crate::recorder::{Recorder, cannot_write};
-use crate::report::{Floor, InstanceCost, ProcessCost, RunFacts};
-use crate::run::{EnvironmentError, HISTORY_FILE, Outcome, RunOptions};
+use crate::run::{EnvironmentError, HISTORY_FILE, Outcome, RunOptions, header};
 use crate::scenario::Scenario;
 use crate::seed::{Purpose, generator};
 
@@ -115,7 +117,7 @@ fn interrupted_early(
 }
 
 fn recorder(scenario: &Scenario, options: &RunOptions) -> Result<Recorder, EnvironmentError> {
-    let header = Header::new(scenario, options.seed, "real", unix_millis());
+    let header = header(scenario, options.seed, "real", unix_millis());
     let writer = HistoryWriter::create(&options.out.join(HISTORY_FILE), &header);
     writer.map(Recorder::new).map_err(|error| cannot_write(&error))
 }

@@ -5,7 +5,6 @@
 
 mod assemble;
 pub mod compare;
-pub mod facts;
 mod failover;
 mod files;
 mod latency;
@@ -22,8 +21,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::facts::{BrokerFacts, Floor, Harness, InstanceCost, ProcessCost, RunFacts, Unsent};
 pub use assemble::{Judged, judge, judge_entries};
-pub use facts::{BrokerFacts, Floor, Harness, InstanceCost, ProcessCost, RunFacts, Unsent};
 pub use files::{FACTS_FILE, ReportError, read_facts, write_facts, write_report};
 pub use markdown::markdown;
 pub use screen::{Style, screen};

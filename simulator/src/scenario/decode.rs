@@ -11,7 +11,6 @@ use super::section::{Problems, Section};
 use super::units::parse_duration;
 use super::*;
 use crate::operation::RequestKind;
-use crate::report::schema::wrong_path;
 
 /// The longest `timeout` a request may carry (northbound interface: 24 h).
 const MAX_TIMEOUT: Duration = Duration::from_secs(86_400);
@@ -19,7 +18,7 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(86_400);
 pub(super) const MAX_INSTANCES: i64 = 64;
 
 /// Types the whole document, or says everything that is wrong with it.
-pub fn scenario(document: &Document) -> Result<Scenario, ScenarioError> {
+pub fn scenario(document: &Document, wrong_path: WrongPath<'_>) -> Result<Scenario, ScenarioError> {
     let problems = Problems::new(document);
     let empty = Table::default();
     let root = Section::open("", &document.root, Origin::File(0), SCENARIO, &problems);
@@ -47,7 +46,7 @@ pub fn scenario(document: &Document) -> Result<Scenario, ScenarioError> {
             .map(|section| fault(section, &devices))
             .collect(),
         devices,
-        expect: expectations(&root),
+        expect: expectations(&root, wrong_path),
         warnings: Vec::new(),
         file: document.file.clone(),
         text: document.text.clone(),
@@ -259,26 +258,12 @@ fn weights(section: &Section<'_>) -> Vec<(RequestKind, u32)> {
 }
 
 fn kind(section: &Section<'_>, node: &Node) -> Option<RequestKind> {
-    match section.name_of("kind", node, &KINDS)? {
-        "read" => Some(RequestKind::Read),
-        "write" => Some(RequestKind::Write),
-        "write-update" => Some(RequestKind::WriteUpdate),
-        "execute" => Some(RequestKind::Execute),
-        "malformed" => Some(RequestKind::Malformed),
-        other => {
-            section.wrong(
-                "kind",
-                node,
-                &format!("a kind that the load has; {other} is not one"),
-            );
-            None
-        }
-    }
+    RequestKind::named(section.name_of("kind", node, &KINDS)?)
 }
 
 /// The paths of one kind of a load.
 fn paths(section: &Section<'_>, kind: RequestKind) -> Vec<String> {
-    let default = vec![kind.default_path().to_string()];
+    let default = vec![kind.declaration().default_path.to_string()];
     let Some(mut node) = section.get("path") else {
         return default;
     };
@@ -314,7 +299,7 @@ fn path(section: &Section<'_>, node: &Node, kind: RequestKind) -> Option<String>
         _ => None,
     };
     let checked = match &ids {
-        Some(ids) => crate::backend::check_path(kind, ids),
+        Some(ids) => kind.check_path(ids),
         None => Err("a path such as \"/3/0/0\", with numbers from 0 to 65534"),
     };
     match checked {
@@ -334,7 +319,7 @@ fn parse_path(text: &str) -> Option<Vec<u16>> {
 }
 
 /// `[expect]`; a key may be quoted (`"tickets.lost"`) or a dotted TOML key. An option replaces the file's limit.
-fn expectations(root: &Section<'_>) -> Vec<Expectation> {
+fn expectations(root: &Section<'_>, wrong_path: WrongPath<'_>) -> Vec<Expectation> {
     let Some(node) = root.get("expect") else {
         return Vec::new();
     };

@@ -38,6 +38,14 @@ const ORDER: [&str; 25] = [
     "outputs",
 ];
 
+/// A table of these.
+pub fn table<const N: usize>(entries: [(&str, Value); N]) -> Table {
+    entries
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect()
+}
+
 /// A scenario as a tree.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Draft {

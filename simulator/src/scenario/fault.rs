@@ -11,6 +11,7 @@ use super::section::Section;
 use super::units::parse_duration;
 use super::*;
 use crate::fault::FaultKind;
+use crate::history::BACK_END;
 
 /// What is lost is written down for as long.
 const MAX_FORGOTTEN: Duration = Duration::from_secs(60);
@@ -18,8 +19,6 @@ const MAX_FORGOTTEN: Duration = Duration::from_secs(60);
 const MAX_JUMP: Duration = Duration::from_secs(60);
 /// Broken clocks drift by far less.
 const MAX_DRIFT: f64 = 0.1;
-/// The back end among instances.
-const BACK_END: &str = "back-end";
 /// An instance makes far fewer outputs in the time for which a fault waits for them.
 const MAX_OUTPUTS: i64 = 10_000;
 

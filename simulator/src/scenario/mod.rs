@@ -23,15 +23,19 @@ mod tests;
 use std::time::Duration;
 
 use crate::fleet::Devices;
+use crate::history::instance_id;
 use crate::network::Impairment;
 use crate::operation::RequestKind;
 
 pub use action::{DeviceChoice, DeviceFault, DeviceMood, FaultAction};
-pub use draft::{Draft, millis};
+pub use draft::{Draft, millis, table};
 pub use error::{Problem, ScenarioError};
 pub use expectation::{Expectation, Limit, Outcome as ExpectationOutcome, value_at as expectation_value};
 pub use fault::{Client, ClockOwner, Connections, Keeps};
 pub use units::{parse_duration, parse_share};
+
+/// What is wrong with the path of an expectation, if anything: said by who knows the report.
+pub type WrongPath<'a> = &'a dyn Fn(&Expectation) -> Option<String>;
 
 /// Added to the longer of lease and balancer detection: the failover bound F of the ticket contract.
 pub const FAILOVER_MARGIN: Duration = Duration::from_millis(500);
@@ -223,10 +227,20 @@ impl Scenario {
         Self::parse_with(text, file, &[])
     }
 
+    /// Reads a scenario whose `[expect]` may name what `wrong_path` has nothing against: where a report's paths are known.
+    pub fn parse_knowing(
+        text: &str,
+        file: &str,
+        overrides: &[String],
+        wrong_path: WrongPath<'_>,
+    ) -> Result<Scenario, ScenarioError> {
+        let document = document::Document::read(text, file, overrides)?;
+        decode::scenario(&document, wrong_path)
+    }
+
     /// Reads a scenario with `--set` options (`devices.count=5000`) laid over the file before it is typed.
     pub fn parse_with(text: &str, file: &str, overrides: &[String]) -> Result<Scenario, ScenarioError> {
-        let document = document::Document::read(text, file, overrides)?;
-        decode::scenario(&document)
+        Self::parse_knowing(text, file, overrides, &|_| None)
     }
 
     /// The file as a tree, with the `--set` options in it: for those who write another file like it.
@@ -301,13 +315,5 @@ impl Cluster {
     /// The ids of the instances: `A`, `B` … `Z`, then `I26`, `I27` …
     pub fn instance_ids(&self) -> Vec<String> {
         (0..self.instances).map(instance_id).collect()
-    }
-}
-
-/// The id of the instance with this index.
-pub fn instance_id(index: u32) -> String {
-    match u8::try_from(index) {
-        Ok(small) if small < 26 => char::from(b'A' + small).to_string(),
-        _ => format!("I{index}"),
     }
 }

@@ -5,7 +5,9 @@ mod fault;
 
 use serde_json::{Map, Value as Json, json};
 
-pub use fault::{FAULT, fault_names};
+use crate::operation::REQUEST_NAMES;
+
+pub use fault::FAULT;
 
 /// A key of a table.
 #[derive(Debug)]
@@ -327,7 +329,7 @@ pub const HEALTH: &[Key] = &[
 
 /// The kinds of requests.
 pub const KINDS: Names = Names {
-    now: &["read", "write", "write-update", "execute", "malformed"],
+    now: &REQUEST_NAMES,
     later: &[
         "observe",
         "cancelObserve",

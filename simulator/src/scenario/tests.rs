@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde_json::Value as Json;
 
 use super::*;
+use crate::report::schema::wrong_path;
 
 const MINIMAL: &str = "name = \"steady\"\nquestion = \"What then?\"\nduration = \"40s\"\n";
 
@@ -117,7 +118,8 @@ clients = ["A", "back-end"]
 "#;
 
 fn messages(text: &str) -> Vec<String> {
-    let error = Scenario::parse(text, "s.toml").expect_err("the scenario is wrong");
+    let read = Scenario::parse_knowing(text, "s.toml", &[], &wrong_path);
+    let error = read.expect_err("the scenario is wrong");
     error.problems.iter().map(ToString::to_string).collect()
 }
 

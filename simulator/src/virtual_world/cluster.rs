@@ -27,12 +27,11 @@ use super::process::Process;
 use super::queue::EventQueue;
 use super::trace::Lane;
 use super::watch::{Watching, tell};
-use crate::history::{ExitStatus, RegistrationChannel};
-use crate::scenario::{Connections, FaultAction, Keeps, Scenario, instance_id};
+use crate::backend::NorthboundEvent;
+use crate::history::{ExitStatus, instance_id};
+use crate::scenario::{Connections, FaultAction, Keeps, Scenario};
 use crate::seed::{Purpose, generator};
 
-/// What the back end is called beside the instances.
-pub const BACK_END: &str = "back-end";
 /// One way between the balancer and an instance.
 const LOOPBACK: Duration = Duration::from_micros(30);
 /// The CoAP port of the first instance; the others follow.
@@ -52,12 +51,8 @@ pub enum ClusterEvent {
         /// Its bytes.
         data: Vec<u8>,
     },
-    /// The back end reads an answer.
-    Response(String),
-    /// The back end reads a registration event.
-    Registration(RegistrationChannel, String),
-    /// The back end's subscriptions are confirmed, or it noticed that a connection broke.
-    BackEndConnected(bool),
+    /// Something came to the back end, or happened to its connections as far as it knows.
+    Northbound(NorthboundEvent),
     /// Somebody lost a connection to the broker, knowing it or not, or has both again.
     Linked {
         /// Who.

@@ -5,25 +5,13 @@
 //! finds it again when it connects anew, until it is gone; all others find the new one. No data of the old master comes
 //! back: it is the new one's replica afterwards.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use lwm2m::time::Time;
 
 use super::connection::{Arrival, ConnectionId, Party};
-use super::master::Master;
+use super::master::{Master, OldMaster, Staying};
 use super::message_broker::MessageBroker;
-
-/// Whose connection stays with the old master: a party, and true for the one that listens.
-pub type Staying = BTreeSet<(Party, bool)>;
-
-/// A master that was replaced and does not know it.
-pub struct OldMaster {
-    /// The master.
-    pub master: Master,
-    /// Who talks to it.
-    pub clients: Staying,
-}
 
 impl MessageBroker {
     /// A replica takes over that does not know what was executed in the last `lag`. How many steps it lacks.

@@ -4,11 +4,11 @@
 //! them. Connections themselves are the [`MessageBroker`](super::message_broker::MessageBroker)'s: after a failover there
 //! may be two masters for a while, and one world around them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use broker::{ClientId, Keyspace, Limits, Push, Reply, Snapshot};
 
-use super::connection::ConnectionId;
+use super::connection::{ConnectionId, Party};
 
 /// One master.
 pub struct Master {
@@ -17,6 +17,17 @@ pub struct Master {
     subscribers: BTreeMap<ClientId, ConnectionId>,
     /// Who asks for what no client of the cluster asks for.
     observer: ClientId,
+}
+
+/// Whose connection stays with the old master: a party, and true for the one that listens.
+pub type Staying = BTreeSet<(Party, bool)>;
+
+/// A master that was replaced and does not know it.
+pub struct OldMaster {
+    /// The master.
+    pub master: Master,
+    /// Who talks to it.
+    pub clients: Staying,
 }
 
 impl Master {

@@ -17,8 +17,7 @@ use server::store::{Call, Reply, Script, Value};
 
 use super::clock::Clock;
 use super::connection::{Arrival, Connection, ConnectionId, Party, Request};
-use super::failover::OldMaster;
-use super::master::Master;
+use super::master::{Master, OldMaster};
 use super::queue::EventQueue;
 use super::storage::Storage;
 use super::watch::{Watching, tell};

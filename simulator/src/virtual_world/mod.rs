@@ -8,6 +8,7 @@ mod clock;
 mod cluster;
 mod connection;
 mod diagram;
+mod effects;
 mod failover;
 mod link;
 mod master;
@@ -28,11 +29,11 @@ pub use search::{
     search_until, shrink, shrink_until,
 };
 
-use crate::history::{Header, HistoryWriter};
+use crate::facts::{BrokerFacts, RunFacts};
+use crate::history::HistoryWriter;
 use crate::progress::Progress;
 use crate::recorder::{Recorder, cannot_write};
-use crate::report::{BrokerFacts, RunFacts};
-use crate::run::{EnvironmentError, HISTORY_FILE, Outcome, RunOptions};
+use crate::run::{EnvironmentError, HISTORY_FILE, Outcome, RunOptions, header};
 use crate::scenario::Scenario;
 use lwm2m::time::Time;
 use world::World;
@@ -49,7 +50,7 @@ pub fn run_until(
     interrupted: &dyn Fn() -> bool,
 ) -> Result<Outcome, EnvironmentError> {
     let history = options.out.join(HISTORY_FILE);
-    let header = Header::new(scenario, options.seed, "virtual", 0);
+    let header = header(scenario, options.seed, "virtual", 0);
     let writer = HistoryWriter::create(&history, &header).map_err(|error| cannot_write(&error))?;
     let mut recorder = Recorder::new(writer);
     let progress = Progress::new(options.quiet, scenario.duration);

@@ -10,8 +10,10 @@ use lwm2m::time::Time;
 use server::partition::Partition;
 use server::store::{Call, Reply};
 
-use super::watch::{contains, lane_of};
+use super::effects::contains;
+use crate::dialect::Channel;
 use crate::fault::FaultKind;
+use crate::history::instance_id;
 
 /// Lines kept; a ticket that has more repeats itself.
 const MAX_LINES: usize = 2000;
@@ -160,7 +162,7 @@ impl Trace {
         {
             self.learn(&id);
         }
-        if channel.ends_with(b"LESHAN_REQ") {
+        if Channel::of(channel) == Some(Channel::Request) {
             return; // the back end's own line says it
         }
         let channel = String::from_utf8_lossy(channel).into_owned();
@@ -349,4 +351,11 @@ fn member_of(json: &[u8], name: &str) -> Option<String> {
     let text = String::from_utf8_lossy(json);
     let (_, rest) = text.split_once(&format!("\"{name}\":\""))?;
     rest.split('"').next().map(str::to_owned)
+}
+
+/// The lane of an instance, from the name of a member or its id.
+fn lane_of(member: &str) -> Lane {
+    let id = member.split('#').next().unwrap_or(member);
+    let index = (0..64).find(|&index| instance_id(index) == id);
+    index.map_or(Lane::Broker, |index| Lane::Instance(index as usize))
 }

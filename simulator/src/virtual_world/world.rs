@@ -17,9 +17,9 @@ use super::cluster::{Cluster, ClusterEvent};
 use super::message_broker::UNIX_ORIGIN_US;
 use super::trace::Trace;
 use super::watch::{Watching, tell};
+use crate::backend::NorthboundEvent;
 use crate::fleet::FleetConfig;
-use crate::history::REDIS;
-use crate::history::{Entry, Event};
+use crate::history::{Entry, Event, REDIS};
 use crate::outside::Outside;
 use crate::progress::{Progress, seconds};
 use crate::report::Unsent;
@@ -213,7 +213,9 @@ impl World {
             self.cluster.step(clock);
             while let Some(event) = self.cluster.poll_event() {
                 match event {
-                    ClusterEvent::Ready(_) | ClusterEvent::BackEndConnected(true) => waiting -= 1,
+                    ClusterEvent::Ready(_) | ClusterEvent::Northbound(NorthboundEvent::Connected) => {
+                        waiting -= 1;
+                    }
                     ClusterEvent::Exited { words, .. } => {
                         return Err(EnvironmentError::new(words.unwrap_or_default()));
                     }
@@ -295,16 +297,8 @@ impl World {
                     self.send_to_device(instance, *to.ip(), data);
                 }
             }
-            ClusterEvent::Response(message) => {
-                self.outside.back_end.handle_response(message);
-                self.flush_back_end();
-            }
-            ClusterEvent::Registration(channel, message) => {
-                self.outside.back_end.handle_registration(channel, message);
-                self.flush_back_end();
-            }
-            ClusterEvent::BackEndConnected(connected) => {
-                self.outside.back_end.handle_connection(self.now, connected);
+            ClusterEvent::Northbound(event) => {
+                self.outside.back_end.handle(self.now, event);
                 self.flush_back_end();
             }
             ClusterEvent::Era(reason) => self.record(Event::Era { reason }),

@@ -1,6 +1,7 @@
 //! The keys of `[[fault]]`, and the names of all faults.
 
 use super::{Key, Kind, NETWORK, Names, key};
+use crate::fault::FAULT_NAMES;
 
 /// `[[fault]]`
 pub const FAULT: &[Key] = &[
@@ -8,30 +9,7 @@ pub const FAULT: &[Key] = &[
     key(
         "do",
         Kind::OneOf(Names {
-            now: &[
-                "kill",
-                "pause",
-                "resume",
-                "stop",
-                "restart",
-                "network",
-                "flow-reset",
-                "deregister",
-                "nat-rebind",
-                "reboot",
-                "sleep",
-                "redis-cut",
-                "redis-slow",
-                "partition",
-                "heal",
-                "redis-kill",
-                "redis-restart",
-                "redis-failover",
-                "redis-full",
-                "redis-flush",
-                "clock-jump",
-                "clock-drift",
-            ],
+            now: &FAULT_NAMES,
             later: &[],
         }),
         "\"kill\"",
@@ -161,12 +139,3 @@ pub const FAULT: &[Key] = &[
         "For `do = \"sleep\"`: how long the devices hear and say nothing. For `\"redis-full\"`: how long there is no memory.",
     ),
 ];
-
-/// Every `fault.do` that can be used.
-pub fn fault_names() -> &'static [&'static str] {
-    let names = FAULT.iter().find_map(|key| match &key.kind {
-        Kind::OneOf(names) if key.name == "do" => Some(names.now),
-        _ => None,
-    });
-    names.unwrap_or_default()
-}

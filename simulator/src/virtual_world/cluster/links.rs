@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use lwm2m::time::Time;
 
-use super::{BACK_END, Cluster, ClusterEvent, Due};
+use super::{Cluster, ClusterEvent, Due};
+use crate::backend::NorthboundEvent;
+use crate::history::BACK_END;
 use crate::scenario::{Client, Connections, FaultAction};
 use crate::virtual_world::connection::{Arrival, ConnectionId, Party};
-use crate::virtual_world::failover::Staying;
 use crate::virtual_world::link::{LinkKind, PATIENCE};
+use crate::virtual_world::master::Staying;
 
 /// From a lost connection to the next attempt, as in `server::net`.
 const RETRY: Duration = Duration::from_millis(100);
@@ -243,10 +245,10 @@ impl Cluster {
         if let Some(at) = again {
             self.due.push(at, (back_end, Due::Connect(LinkKind::Command)));
         }
-        if matches!(event, Some(ClusterEvent::BackEndConnected(_))) {
+        if let Some(NorthboundEvent::Connected | NorthboundEvent::Disconnected { .. }) = event {
             self.check_links(back_end);
         }
-        self.events.extend(event);
+        self.events.extend(event.map(ClusterEvent::Northbound));
     }
 
     /// Says so if somebody has just lost a connection to the broker, or has both again.

@@ -10,8 +10,9 @@ use server::store::Script;
 
 use crate::fault::{FAULTS, FaultKind};
 use crate::history::{Entry, Event};
+use crate::virtual_world::effects::{EFFECTS, statuses};
 use crate::virtual_world::transitions::{HEADINGS, Transition, known};
-use crate::virtual_world::watch::{EFFECTS, Watch, statuses};
+use crate::virtual_world::watch::Watch;
 
 type Counts<K> = BTreeMap<K, u64>;
 

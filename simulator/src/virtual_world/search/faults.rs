@@ -10,7 +10,9 @@ use rand::seq::IndexedRandom;
 use toml::{Table, Value};
 
 use super::flavour::Flavour;
-use crate::scenario::{Draft, Scenario, instance_id, millis};
+use crate::history::instance_id;
+use crate::scenario::{Draft, Scenario, millis, table};
+use crate::seed::pick;
 
 /// Most faults, without those that give back what they took.
 const FAULTS: u32 = 6;
@@ -48,19 +50,6 @@ pub struct Drawing {
     survivor: Option<usize>,
     /// From when to when nothing is asked, in milliseconds.
     pub quiet: Option<(u64, u64)>,
-}
-
-/// One of some.
-pub fn pick<T: Copy>(random: &mut ChaCha8Rng, from: &[T]) -> T {
-    *from.choose(random).expect("what is drawn from is never empty")
-}
-
-/// A table of these.
-pub fn table<const N: usize>(entries: [(&str, Value); N]) -> Table {
-    entries
-        .into_iter()
-        .map(|(key, value)| (key.to_owned(), value))
-        .collect()
 }
 
 impl Drawing {

@@ -9,8 +9,8 @@ use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 use toml::Value;
 
-use super::faults::{pick, table};
-use crate::scenario::{Draft, Scenario};
+use crate::scenario::{Draft, Scenario, table};
+use crate::seed::pick;
 
 /// As long as a device may remember a message (RFC 7252, 4.8.2).
 const EXCHANGE_LIFETIME: Duration = Duration::from_secs(247);

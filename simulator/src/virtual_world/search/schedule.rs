@@ -8,10 +8,10 @@ use std::time::Duration;
 use rand::RngExt;
 use toml::{Table, Value};
 
-use super::faults::{Drawing, pick, table};
+use super::faults::Drawing;
 use super::flavour::Flavour;
-use crate::scenario::{Draft, Scenario, millis};
-use crate::seed::{Purpose, generator};
+use crate::scenario::{Draft, Scenario, millis, table};
+use crate::seed::{Purpose, generator, pick};
 
 /// Devices: the largest of a small and of a larger fleet. Few, so that many things happen to each.
 const DEVICES: [u32; 3] = [4, 12, 30];

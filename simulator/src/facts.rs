@@ -31,7 +31,7 @@ pub struct RunFacts {
     pub unsent: Unsent,
     /// What a reader of the report should know: the load generator was late, a log has errors …
     pub warnings: Vec<String>,
-    /// What happened that no fault explains and that no rule about tickets or events is about: see [`super::Defects`].
+    /// What happened that no fault explains and that no rule about tickets or events is about: see the report's `defects`.
     #[serde(default)]
     pub defects: Vec<String>,
 }
