@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use super::coverage::Coverage;
 use crate::checker::whose;
+use crate::facts::RunFacts;
 use crate::progress::Progress;
-use crate::report::{RunFacts, judge_entries};
+use crate::report::judge_entries;
 use crate::run::EnvironmentError;
 use crate::scenario::Scenario;
 use crate::virtual_world::diagram;
