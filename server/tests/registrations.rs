@@ -94,12 +94,12 @@ fn an_update_replaces_what_the_device_sent_and_keeps_the_rest() {
         (
             format!(",{sent}"),
             format!(
-                r#""lt":1234,"sms":"+49","ver":"1.1","bnd":"U","ep":"dev","regId":"{id}","objLink":[{{"url":"/r","at":{{"rt":"oma.lwm2m"}}}},{{"url":"/r/5/0","at":{{}}}}],"addAttr":{{"m":"2"}},"root":"/r/""#
+                r#""lt":1234,"sms":"+49","ver":"1.1","bnd":"U","ep":"dev","regId":"{id}","objLink":[{{"url":"/r","at":{{"rt":"oma.lwm2m"}}}},{{"url":"/r/5/0","at":{{}}}}],"addAttr":{{"n":"ü,\"lt\":1","m":"2"}},"root":"/r/""#
             )
         )
     );
     let kept = format!(
-        r#""lt":1234,"sms":"+4","ver":"1.1","bnd":"UT","ep":"dev","regId":"{id}","objLink":[{{"url":"/r","at":{{"rt":"oma.lwm2m"}}}},{{"url":"/r/5/0","at":{{}}}}],"addAttr":{{"m":"2"}},"root":"/r/""#
+        r#""lt":1234,"sms":"+4","ver":"1.1","bnd":"UT","ep":"dev","regId":"{id}","objLink":[{{"url":"/r","at":{{"rt":"oma.lwm2m"}}}},{{"url":"/r/5/0","at":{{}}}}],"addAttr":{{"n":"ü,\"lt\":1","m":"2"}},"root":"/r/""#
     );
     assert_eq!(
         update(&["b=UT", "sms=+4"], ""),
@@ -111,6 +111,70 @@ fn an_update_replaces_what_the_device_sent_and_keeps_the_rest() {
     let request = world.one_request().message;
     let path: Vec<_> = request.options.all(option::URI_PATH).collect();
     assert_eq!(path.concat(), *b"r301");
+}
+
+#[test]
+fn an_update_adds_and_changes_parameters_of_the_devices_own_and_forgets_none() {
+    let mut world = World::new(1);
+    let mut message = world.register_request("dev", "foo=bar");
+    for query in ["n\"\\{},:=\\", "Q", "m=1"] {
+        message.options.push(option::URI_QUERY, query.as_bytes());
+    }
+    world.datagram(A, device(1), &message);
+    let id = world.registration_id(A, device(1));
+    world.events();
+    let mut update = |queries: &[String]| {
+        let mid = world.next_mid();
+        let mut message = request(Code::POST, mid, &format!("/rd/{id}"));
+        let queries = queries.iter();
+        queries.for_each(|query| message.options.push(option::URI_QUERY, query.as_bytes()));
+        world.datagram(A, device(1), &message);
+        let code = world.sent()[0].message.code;
+        let shown = world.events().pop().map(|(_, event)| {
+            let (sent, whole) = event.split_once("regUpdated").unwrap();
+            let attributes = |text: &str| {
+                let (_, rest) = text.split_once(r#""addAttr":{"#)?;
+                Some(rest.split_once(r#""}"#)?.0.to_owned() + "\"")
+            };
+            (attributes(sent), attributes(whole).unwrap())
+        });
+        (code, shown)
+    };
+    let whole = r#""foo":"bar","n\"\\{},:":"\\","Q":"","m":"1""#;
+    let (code, shown) = update(&["color=red".to_owned(), "m=2".to_owned()]);
+    let merged = whole.replace(r#""m":"1""#, r#""m":"2","color":"red""#);
+    assert_eq!(
+        (code, shown),
+        (
+            Code::CHANGED,
+            Some((Some(r#""color":"red","m":"2""#.to_owned()), merged.clone()))
+        )
+    );
+    assert_eq!(update(&["lt=60".to_owned()]).1, Some((None, merged.clone())));
+    // There is an end to it, which the device is told; and what was known stays.
+    let many: Vec<String> = (0..60).map(|n| format!("k{n}=v")).collect();
+    assert_eq!(update(&many), (Code::BAD_REQUEST, None));
+    assert_eq!(update(&[]).1, Some((None, merged)));
+}
+
+#[test]
+fn a_stranger_who_knows_the_location_does_not_end_a_registration() {
+    let mut world = World::new(2);
+    let id = world.register(A, "dev", device(1));
+    world.events();
+    for n in [A, B] {
+        let stranger = request(Code::DELETE, 70, &format!("/rd/{id}"));
+        world.datagram(n, device(2), &stranger);
+        assert_eq!(world.sent()[0].message.code, Code::UNAUTHORIZED);
+        assert_eq!(world.instance(n).statistics().strangers_refused, 1);
+    }
+    assert_eq!(world.events(), []);
+    // An Update may come from a new address, and from then on that is the device's.
+    let mid = world.next_mid();
+    world.datagram(B, device(2), &request(Code::POST, mid, &format!("/rd/{id}")));
+    assert_eq!(world.sent()[0].message.code, Code::CHANGED);
+    world.datagram(A, device(2), &request(Code::DELETE, 71, &format!("/rd/{id}")));
+    assert_eq!(world.sent()[0].message.code, Code::DELETED);
 }
 
 #[test]

@@ -27,9 +27,10 @@ impl Instance {
         let request = match RegistrationRequest::parse(message) {
             Ok(request) => request,
             Err(error) => {
-                let mut response = Response::of(error.code);
-                response.payload = error.message.into_bytes();
-                return self.respond(id, response);
+                let endpoint = endpoint_in(&message.options).unwrap_or("");
+                tracing::debug!(source = %id.peer, endpoint, "a request of a device is refused: {error}");
+                self.statistics.messages_refused += 1;
+                return self.refuse(id, error.code, &error.message);
             }
         };
         let limits = &self.config.limits;
@@ -60,11 +61,18 @@ impl Instance {
         }
     }
 
+    /// Says no; why, only as often as the message layer may explain anything to whom nobody knows.
+    fn refuse(&mut self, id: RequestId<SocketAddr>, code: Code, why: &str) {
+        let mut response = Response::of(code);
+        if self.coap.may_explain(self.now) {
+            response.payload = why.as_bytes().to_vec();
+        }
+        self.respond(id, response);
+    }
+
     fn unavailable(&mut self, id: RequestId<SocketAddr>) {
         self.statistics.unavailable += 1;
-        let mut response = Response::of(Code::SERVICE_UNAVAILABLE);
-        response.payload = b"this server can't reach its store; try again later".to_vec();
-        self.respond(id, response);
+        self.refuse(id, Code::SERVICE_UNAVAILABLE, UNAVAILABLE);
     }
 
     /// The store refused it.
@@ -180,13 +188,28 @@ impl Instance {
         let Some(partition) = Partition::of_registration(registration) else {
             return self.respond(id, Response::of(Code::NOT_FOUND));
         };
-        let args = vec![registration.as_bytes().to_vec(), Self::uplink_name('D', &id)];
+        let [_, address, port] = self.way(&id);
+        let args = vec![
+            registration.as_bytes().to_vec(),
+            Self::uplink_name('D', &id),
+            address,
+            port,
+        ];
         self.uplink(Script::Deregister, partition, id, args);
     }
 
     pub(super) fn uplink_stored(&mut self, id: RequestId<SocketAddr>, uplink: Uplink, reply: Reply) {
         self.uplinks_pending -= 1;
         let stored = matches!(reply.status(), "OK" | "DUPLICATE");
+        match reply.status() {
+            "STRANGER" => {
+                self.statistics.strangers_refused += 1;
+                tracing::debug!(source = %id.peer, "a De-register from an address that is not the device's is refused");
+                return self.refuse(id, Code::UNAUTHORIZED, STRANGER);
+            }
+            "CROWDED" => return self.refuse(id, Code::BAD_REQUEST, CROWDED),
+            _ => {}
+        }
         let mut rest = 3;
         let response = match uplink {
             _ if !stored => Response::of(Code::NOT_FOUND),
@@ -210,6 +233,10 @@ impl Instance {
         self.orders(reply.into_rest(rest));
     }
 }
+
+const UNAVAILABLE: &str = "this server can't reach its store; try again later";
+const STRANGER: &str = "a De-register comes from the address of the last Register or Update";
+const CROWDED: &str = "a registration has at most 64 query parameters of the device's own";
 
 /// The endpoint client name that a request names, for logs.
 fn endpoint_in(options: &Options) -> Option<&str> {

@@ -150,6 +150,8 @@ pub struct Statistics {
     pub uplinks: u64,
     /// Messages of devices that the message layer did not take.
     pub messages_refused: u64,
+    /// De-registers from another address than the device's.
+    pub strangers_refused: u64,
     /// Requests of devices answered 5.03.
     pub unavailable: u64,
     /// Answers that were forwarded to the instance they belong to.

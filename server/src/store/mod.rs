@@ -148,8 +148,8 @@ impl Script {
             ),
             Script::Update => source!(
                 begins: "base", "generation", "step", "claim", "registration", "uplink";
-                on_demand ["change_way", "change_members", "tell_if_earliest", "next_turn"]:
-                "tell", "ticket", "slots", "dispatch", "turns", "lifetime", "way", "pieces";
+                on_demand ["change_way", "change_members", "merge_attributes", "tell_if_earliest", "next_turn"]:
+                "tell", "ticket", "slots", "dispatch", "turns", "lifetime", "way", "attributes", "pieces";
                 "update"
             ),
             Script::Deregister => source!(

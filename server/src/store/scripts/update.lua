@@ -9,6 +9,13 @@ local known, registered, old_way, members, rev, uplinks, owner, slots, lifetime 
   unpack(call('HMGET', key, 'id', 'rd', 'wy', 'js', 'rev', 'du', 'ow', 'fl', 'lt'))
 if not known then return step('UNKNOWN') end
 if served_before(uplinks, ARGV[12]) then return step('DUPLICATE') end
+local attributes
+for i = 18, #ARGV, 2 do
+  if ARGV[i] == '7' then
+    attributes = on_demand().merge_attributes(call('HGET', key, 'jl'), members, ARGV[i + 1])
+    if not attributes then return step('CROWDED') end
+  end
+end
 step()
 rev = rev + 1
 -- Put together: to make a text of so long a number takes Lua longer.
@@ -19,7 +26,7 @@ if old_way ~= way then
 end
 local sent, other = '', false
 if ARGV[16] then
-  members, sent = on_demand().change_members(key, members)
+  members, sent = on_demand().change_members(key, members, attributes)
   if ARGV[16] ~= '' then lifetime, other = ARGV[16], ARGV[16] ~= lifetime end
 end
 if owner ~= ME then claim(key) end
