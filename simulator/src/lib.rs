@@ -21,5 +21,5 @@ pub mod report;
 pub mod run;
 pub mod scenario;
 pub mod seed;
-mod targets;
+pub mod targets;
 pub mod virtual_world;

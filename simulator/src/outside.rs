@@ -11,13 +11,14 @@ use rand::rngs::ChaCha8Rng;
 
 use crate::backend::BackEnd;
 use crate::balancer::Balancer;
+use crate::fault::FaultAction;
 use crate::fleet::{Fleet, FleetConfig};
 use crate::history::Event;
 use crate::load::{Load, LoadOptions};
 use crate::network::{Impairment, Network, Packet};
 use crate::progress::seconds;
 use crate::report::Unsent;
-use crate::scenario::{FaultAction, Scenario};
+use crate::scenario::Scenario;
 use crate::seed::{Purpose, generator};
 
 /// Most datagrams under way in one direction.

@@ -23,9 +23,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::fault::{DeviceMood, Fault, FaultAction};
 use crate::history::Entry;
 use crate::network::Impairment;
-use crate::scenario::{DeviceMood, Fault, FaultAction, Scenario};
+use crate::scenario::Scenario;
 
 pub use book::{Mark, Outcome, Terminal, Ticket};
 pub use breach::Breach;

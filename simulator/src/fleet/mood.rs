@@ -13,8 +13,9 @@ use rand::{RngExt, SeedableRng};
 
 use super::device::{Device, Phase, Traits};
 use super::{DeviceGroup, Devices, Fleet, MAX_DEVICES, address_of, device_at};
+use crate::fault::{DeviceFault, DeviceMood};
 use crate::history::Event;
-use crate::scenario::{DeviceChoice, DeviceFault, DeviceMood};
+use crate::targets::DeviceChoice;
 
 /// Decides what each device is like. A fleet of equals takes nothing from the generator.
 pub(super) fn draw_traits(all: &Devices, devices: &mut [Device], rng: &mut ChaCha8Rng) {

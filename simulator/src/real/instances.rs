@@ -12,9 +12,10 @@ use tokio::sync::mpsc;
 
 use super::child::{Child, ChildEvent, Program, tail};
 use super::usage::Usage;
+use crate::fault::FaultAction;
 use crate::history::Event;
 use crate::report::InstanceCost;
-use crate::scenario::{FaultAction, Scenario};
+use crate::scenario::Scenario;
 
 /// How many lines of a log are shown when an instance dies unasked.
 const TAIL_LINES: usize = 5;

@@ -21,6 +21,7 @@ use super::message_broker::BROKER_TAG;
 use super::northbound::Northbound;
 use super::socket::FleetSocket;
 use crate::backend::NorthboundEvent;
+use crate::fault::{Fault, FaultAction};
 use crate::history::Event;
 use crate::network::Packet;
 use crate::outside::Outside;
@@ -28,7 +29,6 @@ use crate::progress::{Progress, seconds};
 use crate::recorder::Recorder;
 use crate::report::Harness;
 use crate::run::EnvironmentError;
-use crate::scenario::{Fault, FaultAction};
 use crate::targets::{Candidate, choose};
 
 /// Batches that are read from the fleet's socket before everything else has its turn.
@@ -302,7 +302,7 @@ impl RunLoop {
         let random = &mut self.fault_random;
         let chosen = choose(
             fault.target,
-            &fault.action,
+            fault.action.kind().wants_running(),
             &candidates,
             &self.last_faulted,
             random,

@@ -3,6 +3,8 @@
 use super::section::Section;
 use super::units::show_duration;
 use super::*;
+use crate::fault::DeviceFault;
+use crate::targets::DeviceChoice;
 
 /// Reports contradictions as problems and doubtful combinations as warnings. `scenario.fault` is in the order of the file.
 pub fn cross_check(scenario: &mut Scenario, root: &Section<'_>) {

@@ -11,11 +11,10 @@ use super::section::{Problems, Section};
 use super::units::parse_duration;
 use super::*;
 use crate::operation::RequestKind;
+use crate::targets::MAX_INSTANCES;
 
 /// The longest `timeout` a request may carry (northbound interface: 24 h).
 const MAX_TIMEOUT: Duration = Duration::from_secs(86_400);
-/// Each instance is an operating-system process.
-pub(super) const MAX_INSTANCES: i64 = 64;
 
 /// Types the whole document, or says everything that is wrong with it.
 pub fn scenario(document: &Document, wrong_path: WrongPath<'_>) -> Result<Scenario, ScenarioError> {
@@ -86,9 +85,9 @@ fn name(root: &Section<'_>) -> String {
 
 fn cluster(section: &Section<'_>) -> Cluster {
     Cluster {
-        instances: section.integer("instances", 3, 1..=MAX_INSTANCES) as u32,
+        instances: section.integer("instances", 3, 1..=MAX_INSTANCES.into()) as u32,
         redis: redis(section),
-        lease: positive(section, "lease", Duration::from_secs(1)),
+        lease: section.positive("lease", Duration::from_secs(1)),
         channel_prefix: section.text("channel_prefix", ""),
         log: section.text("log", "info"),
         arguments: section.texts("arguments"),
@@ -133,21 +132,6 @@ impl std::fmt::Display for RedisChoice {
     }
 }
 
-/// A duration above zero.
-pub(super) fn positive(section: &Section<'_>, key: &str, default: Duration) -> Duration {
-    let duration = section.duration(key, default);
-    if duration.is_zero()
-        && let Some(node) = section.get(key)
-    {
-        section.wrong(key, node, "a duration above zero");
-    }
-    duration
-}
-
-pub(super) fn share(section: &Section<'_>, key: &str, default: f64) -> f64 {
-    section.get(key).map_or(default, |_| section.share(key))
-}
-
 fn balancer(section: &Section<'_>) -> Balancer {
     let empty = Table::default();
     let health = section.section("health", &empty);
@@ -157,9 +141,9 @@ fn balancer(section: &Section<'_>) -> Balancer {
             "random" => BalancerPolicy::Random,
             _ => BalancerPolicy::SourceHash,
         },
-        flow_timeout: positive(section, "flow_timeout", Duration::from_secs(300)),
+        flow_timeout: section.positive("flow_timeout", Duration::from_secs(300)),
         health: HealthCheck {
-            interval: positive(&health, "interval", Duration::from_millis(200)),
+            interval: health.positive("interval", Duration::from_millis(200)),
             failures: health.integer("failures", 2, 1..=1000) as u32,
         },
         unhealthy: match section.choice("unhealthy", "fail-open") {

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::decode::{positive, share};
 use super::document::Table;
 use super::section::Section;
 use crate::fleet::{DeviceGroup, Devices, EndpointPattern};
@@ -41,7 +40,7 @@ pub(super) fn devices(root: &Section<'_>) -> Devices {
 
 fn group(section: &Section<'_>) -> DeviceGroup {
     section.choice("security", "none");
-    let lifetime = positive(section, "lifetime", Duration::from_secs(60));
+    let lifetime = section.positive("lifetime", Duration::from_secs(60));
     if let Some(node) = section.get("lifetime")
         && (lifetime.subsec_nanos() != 0 || lifetime > MAX_LIFETIME)
     {
@@ -54,10 +53,10 @@ fn group(section: &Section<'_>) -> DeviceGroup {
         lifetime_s: u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX),
         binding: section.choice("binding", "U").to_owned(),
         register_rate: section.rate("register_rate", 500.0),
-        deduplicate: share(section, "deduplicate", 1.0),
-        separate: share(section, "separate", 0.0),
-        reject: share(section, "reject", 0.0),
-        nonsense: share(section, "nonsense", 0.0),
+        deduplicate: section.share_or("deduplicate", 1.0),
+        separate: section.share_or("separate", 0.0),
+        reject: section.share_or("reject", 0.0),
+        nonsense: section.share_or("nonsense", 0.0),
         network: network(section, "network", &Impairment::default()),
     }
 }
@@ -78,11 +77,11 @@ pub(super) fn network(section: &Section<'_>, key: &str, base: &Impairment) -> Im
     Impairment {
         latency: inner.duration("latency", base.latency),
         jitter: inner.duration("jitter", base.jitter),
-        loss: share(&inner, "loss", base.loss),
-        duplicate: share(&inner, "duplicate", base.duplicate),
+        loss: inner.share_or("loss", base.loss),
+        duplicate: inner.share_or("duplicate", base.duplicate),
         duplicate_delay: inner.duration("duplicate_delay", base.duplicate_delay),
         mtu: inner.integer("mtu", base.mtu.into(), 0..=MAX_DATAGRAM) as u32,
-        reorder: share(&inner, "reorder", base.reorder),
+        reorder: inner.share_or("reorder", base.reorder),
     }
 }
 

@@ -4,14 +4,15 @@
 
 use std::time::Duration;
 
-use super::decode::{MAX_INSTANCES, positive};
 use super::devices::network;
 use super::document::Value;
+use super::schema::FAULT;
 use super::section::Section;
 use super::units::parse_duration;
 use super::*;
-use crate::fault::FaultKind;
+use crate::fault::{DeviceFault, DeviceMood, FaultKind, Keeps};
 use crate::history::BACK_END;
+use crate::targets::{Client, Connections, DeviceChoice, MAX_INSTANCES, instance_named};
 
 /// What is lost is written down for as long.
 const MAX_FORGOTTEN: Duration = Duration::from_secs(60);
@@ -22,100 +23,6 @@ const MAX_DRIFT: f64 = 0.1;
 /// An instance makes far fewer outputs in the time for which a fault waits for them.
 const MAX_OUTPUTS: i64 = 10_000;
 
-/// `fault.connection`
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Connections {
-    /// The one for calls; of the back end, the one that publishes.
-    Command,
-    /// The one that listens.
-    Subscriber,
-    /// Both.
-    Both,
-}
-
-impl Connections {
-    /// True if a connection that listens, or one that does not, is among them.
-    pub fn include(self, listens: bool) -> bool {
-        match self {
-            Connections::Command => !listens,
-            Connections::Subscriber => listens,
-            Connections::Both => true,
-        }
-    }
-}
-
-/// One of `fault.clients`: who has not noticed that there is another master.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub struct Client {
-    /// An instance by its index; none: the back end.
-    pub instance: Option<u32>,
-    /// With which of its connections.
-    pub connections: Connections,
-}
-
-impl Client {
-    /// An instance with both connections.
-    pub fn instance(index: usize) -> Client {
-        Client {
-            instance: u32::try_from(index).ok(),
-            connections: Connections::Both,
-        }
-    }
-
-    /// Reads `A`, `B command`, `back-end subscriber`.
-    fn parse(text: &str) -> Option<Client> {
-        let (who, connections) = match text.split_once(' ') {
-            Some((who, "command")) => (who, Connections::Command),
-            Some((who, "subscriber")) => (who, Connections::Subscriber),
-            Some(_) => return None,
-            None => (text, Connections::Both),
-        };
-        let instance = match who {
-            BACK_END => None,
-            id => Some((0..MAX_INSTANCES as u32).find(|index| instance_id(*index) == id)?),
-        };
-        Some(Client {
-            instance,
-            connections,
-        })
-    }
-}
-
-/// As in the scenario file.
-impl std::fmt::Display for Client {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.instance {
-            Some(index) => f.write_str(&instance_id(index))?,
-            None => f.write_str(BACK_END)?,
-        }
-        f.write_str(match self.connections {
-            Connections::Both => "",
-            Connections::Command => " command",
-            Connections::Subscriber => " subscriber",
-        })
-    }
-}
-
-/// `fault.keeps`
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Keeps {
-    /// Everything that was executed.
-    All,
-    /// Nothing.
-    Nothing,
-    /// Everything but what was executed in this last time.
-    AllBut(Duration),
-}
-
-/// Whose clock a fault touches.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum ClockOwner {
-    /// The broker's: the time that scripts read.
-    Broker,
-    /// Instances': the one that goes on while a machine is suspended, and never back.
-    Instances,
-}
-
 /// One `[[fault]]`; what its network does not say is as `devices` have it.
 pub(super) fn fault(section: &Section<'_>, devices: &Devices) -> Fault {
     for key in ["at", "do"] {
@@ -123,35 +30,9 @@ pub(super) fn fault(section: &Section<'_>, devices: &Devices) -> Fault {
             section.missing(key);
         }
     }
-    let name = section.choice("do", "kill");
-    let action = match name {
-        "stop" => FaultAction::Stop,
-        "restart" => FaultAction::Restart,
-        "pause" => FaultAction::Pause,
-        "resume" => FaultAction::Resume,
-        "network" => FaultAction::Network(networks(section, devices)),
-        "flow-reset" => FaultAction::FlowReset,
-        "reboot" => device_fault(
-            section,
-            DeviceMood::Reboot {
-                off: section.duration("off", Duration::from_secs(1)),
-            },
-        ),
-        "deregister" => device_fault(
-            section,
-            DeviceMood::Deregister {
-                off: section.duration("off", Duration::from_secs(1)),
-            },
-        ),
-        "sleep" => device_fault(
-            section,
-            DeviceMood::Sleep {
-                duration: positive(section, "duration", Duration::from_secs(5)),
-            },
-        ),
-        "nat-rebind" => device_fault(section, DeviceMood::NatRebind),
-        _ => broker_fault(name, section).unwrap_or(FaultAction::Kill),
-    };
+    // A name that is none has been complained of.
+    let kind = FaultKind::named(section.choice("do", "kill")).unwrap_or(FaultKind::Kill);
+    let action = action(kind, section, devices);
     check_keys_of_fault(section, &action);
     let target = if action.hits_instances() {
         target(section, &action)
@@ -163,6 +44,55 @@ pub(super) fn fault(section: &Section<'_>, devices: &Devices) -> Fault {
         outputs: outputs(section),
         action,
         target,
+    }
+}
+
+/// What a fault of this kind wants in detail.
+fn action(kind: FaultKind, section: &Section<'_>, devices: &Devices) -> FaultAction {
+    let off = || section.duration("off", Duration::from_secs(1));
+    let duration = || section.positive("duration", Duration::from_secs(5));
+    match kind {
+        FaultKind::Kill => FaultAction::Kill,
+        FaultKind::Stop => FaultAction::Stop,
+        FaultKind::Restart => FaultAction::Restart,
+        FaultKind::Pause => FaultAction::Pause,
+        FaultKind::Resume => FaultAction::Resume,
+        FaultKind::Network => FaultAction::Network(networks(section, devices)),
+        FaultKind::FlowReset => FaultAction::FlowReset,
+        FaultKind::Reboot => device_fault(section, DeviceMood::Reboot { off: off() }),
+        FaultKind::Deregister => device_fault(section, DeviceMood::Deregister { off: off() }),
+        FaultKind::Sleep => device_fault(section, DeviceMood::Sleep { duration: duration() }),
+        FaultKind::NatRebind => device_fault(section, DeviceMood::NatRebind),
+        FaultKind::RedisCut => FaultAction::RedisCut {
+            connections: connections(section),
+            half_open: section.duration("half_open", Duration::ZERO),
+        },
+        FaultKind::RedisSlow => FaultAction::RedisSlow {
+            connections: ["instance", "connection"]
+                .into_iter()
+                .any(|key| section.get(key).is_some())
+                .then(|| connections(section)),
+            stall: section.duration("stall", Duration::ZERO),
+            output_buffer: output_buffer(section),
+        },
+        FaultKind::RedisKill => FaultAction::RedisKill {
+            keeps: keeps(section),
+        },
+        FaultKind::RedisRestart => FaultAction::RedisRestart,
+        FaultKind::RedisFull => FaultAction::RedisFull { duration: duration() },
+        FaultKind::RedisFlush => FaultAction::RedisFlush,
+        FaultKind::RedisFailover => FaultAction::RedisFailover {
+            lag: lag(section),
+            old_master: section.duration("old_master", Duration::ZERO),
+            clients: clients(section),
+        },
+        FaultKind::Partition => FaultAction::Partition,
+        FaultKind::Heal => FaultAction::Heal,
+        FaultKind::ClockJump => clock_jump(section),
+        FaultKind::ClockDrift => FaultAction::ClockDrift {
+            of: clock_owner(section),
+            rate_ppm: drift(section),
+        },
     }
 }
 
@@ -197,72 +127,19 @@ fn device_fault(section: &Section<'_>, mood: DeviceMood) -> FaultAction {
 
 /// Some keys are meant for some faults only, and some faults mean nothing without them.
 fn check_keys_of_fault(section: &Section<'_>, action: &FaultAction) {
-    let is_network = matches!(action, FaultAction::Network(_));
-    let on_devices = matches!(action, FaultAction::Devices(_));
-    let on_links = matches!(
-        action,
-        FaultAction::RedisCut { .. } | FaultAction::RedisSlow { .. }
-    );
     let kind = action.kind();
-    let name = kind.as_str();
-    let on_clocks = matches!(kind, FaultKind::ClockJump | FaultKind::ClockDrift);
-    let keys = [
-        ("network", is_network, is_network),
-        (
-            "instance",
-            action.hits_instances(),
-            action.hits_instances() && !on_links,
-        ),
-        ("of", on_clocks, false),
-        ("by", kind == FaultKind::ClockJump, kind == FaultKind::ClockJump),
-        (
-            "rate",
-            kind == FaultKind::ClockDrift,
-            kind == FaultKind::ClockDrift,
-        ),
-        (
-            "outputs",
-            action.harmful() && !action.hits_broker() && !on_clocks,
-            false,
-        ),
-        ("share", on_devices, false),
-        ("devices", on_devices, false),
-        (
-            "off",
-            matches!(kind, FaultKind::Reboot | FaultKind::Deregister),
-            false,
-        ),
-        (
-            "duration",
-            matches!(kind, FaultKind::Sleep | FaultKind::RedisFull),
-            kind == FaultKind::RedisFull,
-        ),
-        ("connection", on_links, false),
-        ("half_open", kind == FaultKind::RedisCut, false),
-        (
-            "stall",
-            kind == FaultKind::RedisSlow,
-            kind == FaultKind::RedisSlow,
-        ),
-        (
-            "keeps",
-            kind == FaultKind::RedisKill,
-            kind == FaultKind::RedisKill,
-        ),
-        (
-            "lag",
-            kind == FaultKind::RedisFailover,
-            kind == FaultKind::RedisFailover,
-        ),
-        ("old_master", kind == FaultKind::RedisFailover, false),
-        ("clients", kind == FaultKind::RedisFailover, false),
-        ("output_buffer", kind == FaultKind::RedisSlow, false),
-    ];
-    for (key, belongs, needed) in keys {
-        match section.get(key) {
-            None if needed => section.missing(key),
-            Some(node) if !belongs => {
-                let message = format!("`{}` means nothing for do = \"{name}\"", section.path(key));
+    for key in FAULT.iter().map(|key| key.name) {
+        // What is done to the broker itself, or to its clock, is done to no instance and waits for none.
+        let declared = match key {
+            "instance" | "outputs" if action.hits_broker() => None,
+            "instance" if kind.has_key("of").is_some() => Some(true),
+            "at" | "do" => continue,
+            key => kind.has_key(key),
+        };
+        match (section.get(key), declared) {
+            (None, Some(true)) => section.missing(key),
+            (Some(node), None) => {
+                let message = format!("`{}` means nothing for do = \"{kind}\"", section.path(key));
                 section.problems.add(&node.origin, message);
             }
             _ => {}
@@ -275,7 +152,7 @@ fn target(section: &Section<'_>, action: &FaultAction) -> Target {
         return Target::All;
     };
     match &node.value {
-        Value::Integer(index @ 0..MAX_INSTANCES) => Target::Instance(*index as u32),
+        Value::Integer(index) if (0..MAX_INSTANCES.into()).contains(index) => Target::Instance(*index as u32),
         Value::Text(text) => match text.as_str() {
             "busiest" => Target::Busiest,
             "random" => Target::Random,
@@ -284,7 +161,7 @@ fn target(section: &Section<'_>, action: &FaultAction) -> Target {
             "last-faulted" => Target::LastFaulted,
             "all" => Target::All,
             BACK_END if action.can_hit_back_end() => Target::BackEnd,
-            id => match (0..MAX_INSTANCES as u32).find(|index| instance_id(*index) == id) {
+            id => match instance_named(id) {
                 Some(index) => Target::Instance(index),
                 None => {
                     section.wrong(
@@ -304,45 +181,6 @@ fn target(section: &Section<'_>, action: &FaultAction) -> Target {
             );
             Target::Busiest
         }
-    }
-}
-
-/// The action of a fault of the broker; `None` for the name of another fault.
-fn broker_fault(name: &str, section: &Section<'_>) -> Option<FaultAction> {
-    match name {
-        "redis-cut" => Some(FaultAction::RedisCut {
-            connections: connections(section),
-            half_open: section.duration("half_open", Duration::ZERO),
-        }),
-        "redis-slow" => Some(FaultAction::RedisSlow {
-            connections: ["instance", "connection"]
-                .into_iter()
-                .any(|key| section.get(key).is_some())
-                .then(|| connections(section)),
-            stall: section.duration("stall", Duration::ZERO),
-            output_buffer: output_buffer(section),
-        }),
-        "redis-kill" => Some(FaultAction::RedisKill {
-            keeps: keeps(section),
-        }),
-        "redis-restart" => Some(FaultAction::RedisRestart),
-        "redis-full" => Some(FaultAction::RedisFull {
-            duration: positive(section, "duration", Duration::from_secs(5)),
-        }),
-        "redis-flush" => Some(FaultAction::RedisFlush),
-        "redis-failover" => Some(FaultAction::RedisFailover {
-            lag: lag(section),
-            old_master: section.duration("old_master", Duration::ZERO),
-            clients: clients(section),
-        }),
-        "partition" => Some(FaultAction::Partition),
-        "heal" => Some(FaultAction::Heal),
-        "clock-jump" => Some(clock_jump(section)),
-        "clock-drift" => Some(FaultAction::ClockDrift {
-            of: clock_owner(section),
-            rate_ppm: drift(section),
-        }),
-        _ => None,
     }
 }
 

@@ -4,7 +4,6 @@
 //! [`ScenarioError`] that names file, line and column, what was found, what was expected and the nearest known name.
 //! Nothing that a scenario asks for is silently ignored: what this version cannot do yet is an error too.
 
-mod action;
 mod check;
 mod decode;
 mod devices;
@@ -22,16 +21,16 @@ mod tests;
 
 use std::time::Duration;
 
+use crate::fault::{Fault, FaultAction};
 use crate::fleet::Devices;
 use crate::history::instance_id;
 use crate::network::Impairment;
 use crate::operation::RequestKind;
+use crate::targets::{ClockOwner, Target};
 
-pub use action::{DeviceChoice, DeviceFault, DeviceMood, FaultAction};
 pub use draft::{Draft, millis, table};
 pub use error::{Problem, ScenarioError};
 pub use expectation::{Expectation, Limit, Outcome as ExpectationOutcome, value_at as expectation_value};
-pub use fault::{Client, ClockOwner, Connections, Keeps};
 pub use units::{parse_duration, parse_share};
 
 /// What is wrong with the path of an expectation, if anything: said by who knows the report.
@@ -184,41 +183,6 @@ pub struct MixPart {
     pub paths: Vec<String>,
     /// How often, relative to the other parts; at least 1.
     pub weight: u32,
-}
-
-/// One `[[fault]]`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Fault {
-    /// When, from the start of the run.
-    pub at: Duration,
-    /// What.
-    pub action: FaultAction,
-    /// To which instances; [`Target::All`] for what hits something else ([`FaultAction::hits_instances`]).
-    pub target: Target,
-    /// Not at once, but when the instance is about to make its so-manieth output from now on: between two outputs. Only
-    /// the virtual world can.
-    pub outputs: Option<u32>,
-}
-
-/// `fault.instance`
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// This one, by index from 0 (the file may also give its id).
-    Instance(u32),
-    /// The one that serves most devices.
-    Busiest,
-    /// One of those that run, drawn by the seed.
-    Random,
-    /// The steward of the endpoint with the most open tickets. Only the virtual world can tell.
-    Steward,
-    /// The instance that served the last Register or Update of the endpoint with the most open tickets.
-    Owner,
-    /// Those that the last fault before it hit.
-    LastFaulted,
-    /// All.
-    All,
-    /// No instance, but the back end's own connections to the broker.
-    BackEnd,
 }
 
 impl Scenario {

@@ -229,6 +229,22 @@ impl<'a> Section<'a> {
         default
     }
 
+    /// A duration above zero.
+    pub fn positive(&self, key: &str, default: Duration) -> Duration {
+        let duration = self.duration(key, default);
+        if duration.is_zero()
+            && let Some(node) = self.get(key)
+        {
+            self.wrong(key, node, "a duration above zero");
+        }
+        duration
+    }
+
+    /// A share, or this if there is none.
+    pub fn share_or(&self, key: &str, default: f64) -> f64 {
+        self.get(key).map_or(default, |_| self.share(key))
+    }
+
     /// A share from 0 to 1, or `"2%"`.
     pub fn share(&self, key: &str) -> f64 {
         let Some(node) = self.get(key) else { return 0.0 };

@@ -28,9 +28,11 @@ use super::queue::EventQueue;
 use super::trace::Lane;
 use super::watch::{Watching, tell};
 use crate::backend::NorthboundEvent;
+use crate::fault::{FaultAction, Keeps};
 use crate::history::{ExitStatus, instance_id};
-use crate::scenario::{Connections, FaultAction, Keeps, Scenario};
+use crate::scenario::Scenario;
 use crate::seed::{Purpose, generator};
+use crate::targets::Connections;
 
 /// One way between the balancer and an instance.
 const LOOPBACK: Duration = Duration::from_micros(30);

@@ -8,7 +8,7 @@ use lwm2m::time::Time;
 use super::master::Master;
 use super::message_broker::MessageBroker;
 use super::storage::Storage;
-use crate::scenario::Keeps;
+use crate::fault::Keeps;
 
 impl MessageBroker {
     /// The broker dies. Of what it had sent, a part that is drawn for each connection arrives. An old master does not.

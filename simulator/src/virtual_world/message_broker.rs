@@ -21,7 +21,7 @@ use super::master::{Master, OldMaster};
 use super::queue::EventQueue;
 use super::storage::Storage;
 use super::watch::{Watching, tell};
-use crate::scenario::Connections;
+use crate::targets::Connections;
 
 /// Unix time at the origin of the virtual clock, in microseconds.
 pub const UNIX_ORIGIN_US: u64 = 1_795_000_000_000_000;

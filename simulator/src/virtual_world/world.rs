@@ -18,14 +18,16 @@ use super::message_broker::UNIX_ORIGIN_US;
 use super::trace::Trace;
 use super::watch::{Watching, tell};
 use crate::backend::NorthboundEvent;
+use crate::fault::{Fault, FaultAction};
 use crate::fleet::FleetConfig;
 use crate::history::{Entry, Event, REDIS};
 use crate::outside::Outside;
 use crate::progress::{Progress, seconds};
 use crate::report::Unsent;
 use crate::run::EnvironmentError;
-use crate::scenario::{Fault, FaultAction, Scenario, Target};
+use crate::scenario::Scenario;
 use crate::seed::{Purpose, generator};
+use crate::targets::Target;
 use crate::targets::{Candidate, choose};
 
 /// How long the instances may take until all are ready.
@@ -417,7 +419,7 @@ impl World {
         let random = &mut self.fault_random;
         let chosen = choose(
             fault.target,
-            &fault.action,
+            fault.action.kind().wants_running(),
             &candidates,
             &self.last_faulted,
             random,

@@ -1,7 +1,8 @@
 //! What devices are like, and what happens to them: reboot, sleep, another source address, de-registration.
 
 use super::*;
-use crate::scenario::{DeviceChoice, DeviceFault, DeviceMood};
+use crate::fault::{DeviceFault, DeviceMood};
+use crate::targets::DeviceChoice;
 
 fn read(message_id: u16) -> Message {
     let mut read = Message::new(Kind::Confirmable, Code::GET, message_id, Token::EMPTY);

@@ -1,6 +1,8 @@
 //! What scenario files say of devices, their network and the balancer besides the plain keys.
 
 use super::*;
+use crate::fault::{DeviceFault, DeviceMood};
+use crate::targets::DeviceChoice;
 
 /// Every key of a fault that is about devices.
 pub(super) const FAULTS: &str = r#"

@@ -1,6 +1,7 @@
 //! What a scenario says of a failover of the broker.
 
 use super::*;
+use crate::targets::{Client, Connections};
 
 #[test]
 fn a_failover_says_who_stays_with_the_old_master() {

@@ -9,8 +9,9 @@ use lwm2m::time::Time;
 
 use super::{Cluster, ClusterEvent, Due};
 use crate::backend::NorthboundEvent;
+use crate::fault::FaultAction;
 use crate::history::BACK_END;
-use crate::scenario::{Client, Connections, FaultAction};
+use crate::targets::{Client, Connections};
 use crate::virtual_world::connection::{Arrival, ConnectionId, Party};
 use crate::virtual_world::link::{LinkKind, PATIENCE};
 use crate::virtual_world::master::Staying;

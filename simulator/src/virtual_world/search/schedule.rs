@@ -141,7 +141,8 @@ fn expectations() -> Table {
 mod tests {
     use super::*;
     use crate::fault::FAULTS;
-    use crate::scenario::{FaultAction, Target};
+    use crate::fault::FaultAction;
+    use crate::targets::Target;
 
     const BASE: &str = "name = \"base\"\nquestion = \"?\"\nduration = \"29s\"\n[cluster]\ninstances = 3\n\
                         arguments = [\"--nstart\", \"1\"]\n[[load]]\nkind = { read = 2, execute = 1 }\nrate = 100\n\
@@ -215,7 +216,7 @@ mod tests {
             assert!(all().any(|fault| fault.target == target), "{target:?}");
         }
         assert!(all().any(|fault| fault.outputs.is_some()));
-        let own = |faults: &&Vec<crate::scenario::Fault>| {
+        let own = |faults: &&Vec<crate::fault::Fault>| {
             faults.len() == 1
                 && faults[0].action == FaultAction::Kill
                 && faults[0].target == Target::Instance(1)
