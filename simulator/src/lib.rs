@@ -14,6 +14,7 @@ pub mod load;
 pub mod network;
 pub mod operation;
 mod outside;
+pub mod parties;
 mod progress;
 pub mod real;
 mod recorder;

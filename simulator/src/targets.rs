@@ -3,7 +3,7 @@
 use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 
-use crate::history::{BACK_END, instance_id};
+use crate::parties::{BACK_END, instance_id};
 
 /// Each instance is an operating-system process.
 pub const MAX_INSTANCES: u32 = 64;

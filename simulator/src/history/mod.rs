@@ -7,6 +7,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+pub use crate::parties::{BACK_END, REDIS, instance_id};
 pub use event::{Entry, Event, RegistrationChannel};
 pub use file::{Header, HistoryError, HistoryReader, HistoryWriter, SCHEMA};
-pub use words::{BACK_END, CoapCode, ExitStatus, LossReason, REDIS, instance_id};
+pub use words::{CoapCode, ExitStatus, LossReason};

@@ -3,20 +3,6 @@
 use lwm2m::coap::Code;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The broker among those whose clock is touched.
-pub const REDIS: &str = "redis";
-
-/// The back end among the instances.
-pub const BACK_END: &str = "back-end";
-
-/// The id of the instance with this index.
-pub fn instance_id(index: u32) -> String {
-    match u8::try_from(index) {
-        Ok(small) if small < 26 => char::from(b'A' + small).to_string(),
-        _ => format!("I{index}"),
-    }
-}
-
 /// A CoAP code as the history writes it: `2.05`.
 #[derive(Copy, Clone, PartialEq, Eq)]
 pub struct CoapCode(pub Code);
