@@ -12,6 +12,9 @@ pub struct RunFacts {
     pub wall_s: f64,
     /// One per instance id, its incarnations added up.
     pub instances: Vec<InstanceCost>,
+    /// What the instances had used at times, about once a second.
+    #[serde(default)]
+    pub usage: Vec<UsageSample>,
     /// The broker's process, if the harness started it.
     pub broker_cost: Option<ProcessCost>,
     /// The simulator's own process.
@@ -85,6 +88,19 @@ pub struct InstanceCost {
     pub rss_peak_kib: u64,
     /// Registrations, Updates and tickets that it served, if it says so.
     pub operations: Option<u64>,
+}
+
+/// What an instance had used at a time.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct UsageSample {
+    /// Microseconds since the start of the run.
+    pub at_us: u64,
+    /// The instance id.
+    pub id: String,
+    /// CPU time of all its incarnations so far, in seconds.
+    pub cpu_s: f64,
+    /// Resident memory in KiB; 0 while it does not run.
+    pub rss_kib: u64,
 }
 
 /// A bare UDP echo, one receive and one send per datagram: the unit that costs are multiples of.

@@ -53,7 +53,7 @@ impl Devices {
             Event::DeviceRegistered { ep, registration, .. } => {
                 self.registered(entry.at_us, ep, registration, found);
             }
-            Event::DeviceUpdated { ep } => self.device(ep).updates.0 += 1,
+            Event::DeviceUpdated { ep, .. } => self.device(ep).updates.0 += 1,
             Event::DeviceLostRegistration { ep, .. } => {
                 let device = self.device(ep);
                 device.registration = None;

@@ -103,11 +103,12 @@ impl Fleet {
             (Phase::Updating, Code::CHANGED) => {
                 self.events.push_back(Event::DeviceUpdated {
                     ep: self.name_of(device),
+                    after_us: self.since_due(now, device),
                 });
                 self.settle(now, device);
             }
             (Phase::Updating, Code::NOT_FOUND) => {
-                self.lost_event(device, LossReason::NotFound);
+                self.lost_event(now, device, LossReason::NotFound);
                 self.enter(device, Phase::Unregistered);
                 self.set_deadline(device, now);
             }
@@ -128,11 +129,11 @@ impl Fleet {
         let one = &mut self.devices[device as usize];
         let again = std::mem::replace(&mut one.known, true);
         one.location = Some(path.into_boxed_str());
-        let ep = self.name_of(device);
         self.events.push_back(Event::DeviceRegistered {
-            ep,
+            ep: self.name_of(device),
             registration,
             again,
+            after_us: self.since_due(now, device),
         });
         self.settle(now, device);
     }
@@ -151,9 +152,13 @@ impl Fleet {
     /// An error other than "no such registration": the same again after a pause, which a 5.03 may lengthen by its
     /// Max-Age (RFC 7252, 5.9.3.4).
     fn refused(&mut self, now: Time, device: u32, message: &Message) {
-        let (ep, code) = (self.name_of(device), CoapCode(message.code));
-        self.events.push_back(Event::DeviceRefused { ep, code });
         let updating = self.devices[device as usize].phase == Phase::Updating;
+        self.events.push_back(Event::DeviceRefused {
+            ep: self.name_of(device),
+            update: updating,
+            code: CoapCode(message.code),
+            after_us: self.since_due(now, device),
+        });
         self.enter(
             device,
             if updating {
@@ -173,18 +178,30 @@ impl Fleet {
 
     /// No answer came: whatever the device believed about its registration, it starts anew after a pause.
     pub(super) fn lose_registration(&mut self, now: Time, device: u32, reason: LossReason) {
-        if self.devices[device as usize].phase.is_registered() {
-            self.lost_event(device, reason);
+        match self.devices[device as usize].phase {
+            Phase::Registered | Phase::Updating => self.lost_event(now, device, reason),
+            Phase::Registering => self.events.push_back(Event::DeviceUnanswered {
+                ep: self.name_of(device),
+                after_us: self.since_due(now, device),
+            }),
+            Phase::Off | Phase::Unregistered | Phase::Deregistering => {}
         }
         self.enter(device, Phase::Unregistered);
         let pause = self.draw_back_off(device);
         self.set_deadline(device, now + pause);
     }
 
-    fn lost_event(&mut self, device: u32, reason: LossReason) {
-        let ep = self.name_of(device);
-        self.events
-            .push_back(Event::DeviceLostRegistration { ep, reason });
+    fn lost_event(&mut self, now: Time, device: u32, reason: LossReason) {
+        self.events.push_back(Event::DeviceLostRegistration {
+            ep: self.name_of(device),
+            reason,
+            after_us: self.since_due(now, device),
+        });
+    }
+
+    /// How long ago the Register or the Update was due whose exchange is open: its timer was not set since.
+    fn since_due(&self, now: Time, device: u32) -> u64 {
+        (now - self.devices[device as usize].deadline).as_micros() as u64
     }
 
     fn draw_back_off(&mut self, device: u32) -> Duration {

@@ -96,11 +96,15 @@ pub enum Event {
         registration: String,
         /// True if the device had been registered before in this run.
         again: bool,
+        /// How long it took from the moment in which the Register was due, in microseconds.
+        after_us: u64,
     },
     /// A device got 2.04 for its Update.
     DeviceUpdated {
         /// The endpoint client name.
         ep: String,
+        /// How long it took from the moment in which the Update was due, in microseconds.
+        after_us: u64,
     },
     /// A device that believed to be registered learned that it is not (4.04, or silence to the end).
     DeviceLostRegistration {
@@ -108,13 +112,26 @@ pub enum Event {
         ep: String,
         /// From what.
         reason: LossReason,
+        /// How long it took from the moment in which its Update was due, in microseconds.
+        after_us: u64,
+    },
+    /// A device heard nothing to the end in answer to its Register.
+    DeviceUnanswered {
+        /// The endpoint client name.
+        ep: String,
+        /// How long that took from the moment in which the Register was due, in microseconds.
+        after_us: u64,
     },
     /// A device's Register or Update was answered with an error other than 4.04, such as 5.03.
     DeviceRefused {
         /// The endpoint client name.
         ep: String,
+        /// True if it was an Update.
+        update: bool,
         /// The code, `5.03`.
         code: CoapCode,
+        /// How long it took from the moment in which the request was due, in microseconds.
+        after_us: u64,
     },
     /// A device that does not recognise copies (RFC 7252, 4.5): each is a new request to it. Said at the start.
     DeviceForgetful {

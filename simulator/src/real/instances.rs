@@ -8,13 +8,14 @@ use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use lwm2m::time::Time;
 use tokio::sync::mpsc;
 
 use super::child::{Child, ChildEvent, Program, tail};
 use super::usage::Usage;
 use crate::fault::FaultAction;
 use crate::history::Event;
-use crate::report::InstanceCost;
+use crate::report::{InstanceCost, UsageSample};
 use crate::scenario::Scenario;
 
 /// How many lines of a log are shown when an instance dies unasked.
@@ -221,6 +222,16 @@ impl Instances {
     /// The resident memory of all processes together, as sampled last, in KiB.
     pub fn rss_kib(&self) -> u64 {
         self.all.iter().map(|instance| instance.last.rss_kib).sum()
+    }
+
+    /// What each one had used when it was sampled last, at `now`.
+    pub fn usage(&self, now: Time) -> impl Iterator<Item = UsageSample> {
+        self.all.iter().map(move |instance| UsageSample {
+            at_us: now.as_micros(),
+            id: instance.id.clone(),
+            cpu_s: (instance.cpu_before + instance.last.cpu).as_secs_f64(),
+            rss_kib: instance.last.rss_kib,
+        })
     }
 
     /// What each one cost. `operations` says how many requests one with this address and id served.

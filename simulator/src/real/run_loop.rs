@@ -27,7 +27,7 @@ use crate::network::Packet;
 use crate::outside::Outside;
 use crate::progress::{Progress, seconds};
 use crate::recorder::Recorder;
-use crate::report::Harness;
+use crate::report::{Harness, UsageSample};
 use crate::run::EnvironmentError;
 use crate::targets::{Candidate, choose};
 
@@ -82,6 +82,8 @@ pub struct RunLoop {
     pub at_full_fleet: Option<ResidentMemory>,
     /// Since when all tickets have ended.
     pub quiet_since: Option<Time>,
+    /// What the instances had used at times.
+    pub usage: Vec<UsageSample>,
     /// The longest time by which the load generator was late.
     pub lateness: Duration,
     /// The longest time by which the loop came too late to what was due.
@@ -402,6 +404,7 @@ impl RunLoop {
         }
         if now >= self.next_sample {
             self.instances.sample();
+            self.usage.extend(self.instances.usage(now));
             self.next_sample = now + SAMPLE_INTERVAL;
         }
         let outside = &self.outside;

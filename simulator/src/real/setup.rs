@@ -35,6 +35,8 @@ use crate::seed::{Purpose, generator};
 const READY_LIMIT: Duration = Duration::from_secs(20);
 /// How long instances may take to end when asked to.
 const STOP_LIMIT: Duration = Duration::from_secs(3);
+/// So many devices take memory that stands out.
+const MEASURABLE_DEVICES: usize = 1000;
 /// How long the bare echo is measured.
 const FLOOR_TIME: Duration = Duration::from_secs(1);
 
@@ -281,6 +283,7 @@ async fn build(scenario: &Scenario, options: &RunOptions, parts: Parts) -> Resul
         next_sample: Time::ZERO,
         at_full_fleet: None,
         quiet_since: None,
+        usage: Vec::new(),
         lateness: Duration::ZERO,
         lag: Duration::ZERO,
     })
@@ -300,9 +303,10 @@ fn fleet_config(scenario: &Scenario) -> FleetConfig {
 }
 
 fn facts(world: &RunLoop, broker: &MessageBroker, floor: Option<Floor>, began: Instant) -> RunFacts {
+    // Of few devices it would be what a process takes anyway, divided by few.
     let per_device = |full: u64, idle: u64| {
-        let devices = world.devices.max(1) as f64;
-        (full > idle).then(|| (full - idle) as f64 * 1024.0 / devices)
+        let measurable = full > idle && world.devices >= MEASURABLE_DEVICES;
+        measurable.then(|| (full - idle) as f64 * 1024.0 / world.devices as f64)
     };
     let registry = world.outside.back_end.registry();
     let instances: Vec<InstanceCost> = world.instances.costs(|instance| {
@@ -315,6 +319,7 @@ fn facts(world: &RunLoop, broker: &MessageBroker, floor: Option<Floor>, began: I
         broker: broker.facts.clone(),
         wall_s: began.elapsed().as_secs_f64(),
         instances,
+        usage: world.usage.clone(),
         broker_cost: broker
             .child
             .as_ref()

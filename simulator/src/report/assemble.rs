@@ -4,15 +4,18 @@ use std::path::Path;
 
 use hdrhistogram::Histogram;
 
+use super::disturbances::Disturbances;
 use super::failover::Recoveries;
-use super::latency::{self, RETRANSMISSION_US};
+use super::latency::{Measured, is_answer};
+use super::lives::{Change, Lives};
+use super::series::{Counted, Series};
 use super::tally::Tally;
 use super::verdict::{Asked, verdict};
 use super::{
     BrokerReport, ClusterReport, Cost, Defects, InstanceReport, Report, RunFacts, SCHEMA, SimulatorReport,
 };
 use crate::checker::{Checker, Message, Rules, tell_stories};
-use crate::history::{Entry, HistoryError, HistoryReader};
+use crate::history::{Entry, Event, HistoryError, HistoryReader};
 use crate::scenario::Scenario;
 
 /// Defects that are told in full.
@@ -62,44 +65,79 @@ pub fn judge_entries(
 
 /// Everything that looks at the entries.
 pub struct Reading {
-    rules: Rules,
     checker: Checker,
     tally: Tally,
+    lives: Lives,
+    disturbances: Disturbances,
     recoveries: Recoveries,
+    latency: Measured,
+    series: Series,
 }
 
 impl Reading {
     pub fn new(scenario: &Scenario) -> Self {
-        let rules = Rules::of(scenario);
         Reading {
-            rules,
-            checker: Checker::new(rules),
-            tally: Tally::default(),
+            checker: Checker::new(Rules::of(scenario)),
+            tally: Tally::new(),
+            lives: Lives::default(),
+            disturbances: Disturbances::of(scenario),
             recoveries: Recoveries::default(),
+            latency: Measured::new(),
+            series: Series::new(),
         }
     }
 
     pub fn observe(&mut self, entry: &Entry) {
         let parsed = Message::of(entry);
         let message = parsed.as_ref().and_then(|parsed| parsed.as_ref().ok());
+        self.series
+            .go_on(entry.at_us, self.tally.registered(), self.lives.open());
         self.tally.observe(entry, message);
-        let ticket = message.and_then(|message| self.checker.ticket_of(message));
-        self.recoveries.observe(entry, message, ticket);
+        match entry.event {
+            Event::DeviceRegistered { .. } => self.series.count(Counted::Registered),
+            Event::DeviceUpdated { .. } => self.series.count(Counted::Updated),
+            _ => {}
+        }
+        let life = message.and_then(|message| self.lives.find(message));
+        self.recoveries
+            .observe(entry, message, life, &mut self.disturbances);
+        self.observe_ticket(entry, message);
         self.checker.observe_parsed(entry, parsed.as_ref());
     }
 
+    fn observe_ticket(&mut self, entry: &Entry, message: Option<&Message<'_>>) {
+        let Some(change) = self.lives.observe(entry, message) else {
+            return;
+        };
+        self.tally.observe_ticket(entry.at_us, &change);
+        match change {
+            Change::Sent(life) if !life.probe => self.series.count(Counted::Sent),
+            Change::Ended(life, ending) if !life.probe => {
+                let at = entry.at_us;
+                let disturbed = self.disturbances.touch(&life.ep, life.intended_us, at);
+                self.latency.note(&life, Some(&ending), at, disturbed);
+                let answered = is_answer(&life, Some(&ending));
+                self.series.ended(at.saturating_sub(life.intended_us), answered);
+            }
+            _ => {}
+        }
+    }
+
+    /// What is open at the end has lasted until then.
+    fn end_open(&mut self) -> u64 {
+        let (lives, end) = (std::mem::take(&mut self.lives), self.tally.last_us());
+        let open = lives.open();
+        for life in lives.into_open().filter(|life| !life.probe) {
+            let disturbed = self.disturbances.touch(&life.ep, life.intended_us, end);
+            self.latency.note(&life, None, end, disturbed);
+        }
+        open
+    }
+
     pub fn finish(mut self, scenario: &Scenario, facts: &RunFacts) -> Judged {
-        let window = self.rules.bound_us.saturating_add(RETRANSMISSION_US);
-        let windows: Vec<_> = self
-            .recoveries
-            .harmful_at()
-            .iter()
-            .map(|at| (*at, at.saturating_add(window)))
-            .collect();
-        let measured = latency::measure(self.checker.tickets(), &windows);
-        let throughput = self.tally.throughput(self.checker.tickets());
-        let (judgement, tickets) = self.checker.finish();
-        let mut counts = self.tally.tickets(&tickets, &judgement);
+        let open = self.end_open();
+        let (judgement, _) = self.checker.finish();
+        let mut counts = self.tally.tickets(&judgement);
         (counts.skipped, counts.refused) = (facts.unsent.skipped, facts.unsent.refused);
         let exits = self.tally.take_warnings();
         let mut report = Report {
@@ -109,17 +147,19 @@ impl Reading {
             seed: scenario.seed,
             version: env!("CARGO_PKG_VERSION").into(),
             broker: facts.broker.clone(),
-            duration_s: self.tally.duration_s(),
+            duration_s: self.tally.last_us() as f64 / 1e6,
             wall_s: facts.wall_s,
             interrupted: self.tally.interrupted,
             devices: self.tally.devices(scenario.devices.count()),
             events: self.tally.events(&judgement),
             defects: defects(&facts.defects, &exits),
             eras: self.tally.eras(),
-            latency_ms: measured.figures(),
+            latency_ms: self.latency.figures(),
+            uplink_ms: self.tally.uplink(),
             failover_ms: self.recoveries.figures(),
-            throughput,
-            cost: cost(facts, self.tally.operations(&counts)),
+            throughput: self.tally.throughput(),
+            cost: cost(facts, self.tally.operations()),
+            series: self.series.finish(self.tally.registered(), open, &facts.usage),
             harness: facts.harness.clone(),
             tickets: counts,
             warnings: [scenario.warnings.clone(), facts.warnings.clone(), exits.clone()].concat(),
@@ -139,7 +179,7 @@ impl Reading {
         (report.verdict, report.reason) = verdict(&report, asked);
         Judged {
             report,
-            latency: measured.overall,
+            latency: self.latency.overall(),
         }
     }
 }
@@ -154,8 +194,10 @@ fn defects(seen: &[String], exits: &[String]) -> Defects {
 }
 
 fn cost(facts: &RunFacts, operations: u64) -> Cost {
-    let cpu_s: f64 = facts.instances.iter().map(|instance| instance.cpu_s).sum();
-    let cpu_us_per_op = (operations > 0 && cpu_s > 0.0).then(|| cpu_s * 1e6 / operations as f64);
+    let measured = facts.instances.iter().map(|instance| instance.cpu_s);
+    let cpu_s = measured.reduce(|sum, cpu_s| sum + cpu_s);
+    let cpu_us_per_op = cpu_s.filter(|cpu_s| operations > 0 && *cpu_s > 0.0);
+    let cpu_us_per_op = cpu_us_per_op.map(|cpu_s| cpu_s * 1e6 / operations as f64);
     let floor = facts
         .floor
         .as_ref()

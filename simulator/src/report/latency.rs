@@ -1,93 +1,79 @@
-//! Latencies: histograms of answered tickets, apart for steady times and the time around faults.
+//! Latencies of tickets as they end: apart for steady times and the time around faults, and by kind of request.
+//!
+//! What ended in an error, or not at all, counts as at least its age. Of what is no request, the error is the answer.
+
+use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
 
-use super::{Latencies, Percentiles};
-use crate::checker::{Outcome, Ticket};
+use super::Latencies;
+use super::durations::Durations;
+use super::lives::{Ending, Life};
+use crate::operation::RequestKind;
 
-/// The longest latency told apart from longer ones: an hour, in microseconds.
-const MAX_US: u64 = 3_600_000_000;
-/// ACK_TIMEOUT × ACK_RANDOM_FACTOR (RFC 7252, 4.8): how long a lost datagram delays an exchange that is otherwise well.
-pub const RETRANSMISSION_US: u64 = 3_000_000;
-
-/// A histogram of microseconds with three significant digits.
-pub fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, MAX_US, 3).expect("1 to an hour with three digits is a valid range")
-}
-
-/// Adds a value; what is longer than the range counts as its end.
-pub fn note(histogram: &mut Histogram<u64>, micros: u64) {
-    histogram.saturating_record(micros.clamp(1, MAX_US));
-}
-
-/// Milliseconds at a quantile, to the microsecond.
-pub fn millis_at(histogram: &Histogram<u64>, quantile: f64) -> Option<f64> {
-    (!histogram.is_empty())
-        .then(|| histogram.value_at_quantile(quantile).min(histogram.max()) as f64 / 1000.0)
-}
-
-/// The figures of a histogram.
-pub fn percentiles(histogram: &Histogram<u64>) -> Percentiles {
-    Percentiles {
-        n: histogram.len(),
-        p50: millis_at(histogram, 0.5),
-        p90: millis_at(histogram, 0.9),
-        p99: millis_at(histogram, 0.99),
-        p999: millis_at(histogram, 0.999),
-        max: millis_at(histogram, 1.0),
-    }
-}
-
-/// The histograms of a run.
+/// The latencies of a run so far.
 pub struct Measured {
-    pub steady: Histogram<u64>,
-    pub fault: Histogram<u64>,
-    pub overall: Histogram<u64>,
-    pub uncorrected: Histogram<u64>,
-}
-
-/// Measures the answered tickets; `windows` are the times around faults, in microseconds.
-pub fn measure(tickets: &[Ticket], windows: &[(u64, u64)]) -> Measured {
-    let mut measured = Measured {
-        steady: histogram(),
-        fault: histogram(),
-        overall: histogram(),
-        uncorrected: histogram(),
-    };
-    for ticket in tickets.iter().filter(|ticket| !ticket.probe) {
-        let Some(terminal) = &ticket.terminal else {
-            continue;
-        };
-        if !matches!(terminal.outcome, Outcome::Response { .. }) {
-            continue;
-        }
-        let (from, to) = (ticket.intended_us, terminal.mark.at_us);
-        let corrected = to.saturating_sub(from);
-        let near_fault = windows.iter().any(|(begin, end)| from <= *end && *begin <= to);
-        note(
-            if near_fault {
-                &mut measured.fault
-            } else {
-                &mut measured.steady
-            },
-            corrected,
-        );
-        note(&mut measured.overall, corrected);
-        let published = ticket.first_published_us.unwrap_or(ticket.first_sent_us);
-        note(&mut measured.uncorrected, to.saturating_sub(published));
-    }
-    measured
+    steady: Durations,
+    fault: Durations,
+    overall: Durations,
+    uncorrected: Durations,
+    by_kind: BTreeMap<RequestKind, Durations>,
 }
 
 impl Measured {
+    pub fn new() -> Self {
+        Measured {
+            steady: Durations::new(),
+            fault: Durations::new(),
+            overall: Durations::new(),
+            uncorrected: Durations::new(),
+            by_kind: BTreeMap::new(),
+        }
+    }
+
+    /// Takes a ticket that ended, or was open when the history did. `disturbed`: a part of its life was near a fault.
+    pub fn note(&mut self, life: &Life, ending: Option<&Ending>, at_us: u64, disturbed: bool) {
+        let answered = is_answer(life, ending);
+        let latency = at_us.saturating_sub(life.intended_us);
+        let of_kind = self.by_kind.entry(life.kind).or_insert_with(Durations::new);
+        let near = if disturbed {
+            &mut self.fault
+        } else {
+            &mut self.steady
+        };
+        for durations in [near, &mut self.overall, of_kind] {
+            durations.note(latency, answered);
+        }
+        let published = life.published_us.unwrap_or(life.sent_us);
+        self.uncorrected.note(at_us.saturating_sub(published), answered);
+    }
+
     /// As in the report.
     pub fn figures(&self) -> Latencies {
+        let by_kind = self.by_kind.iter();
         Latencies {
-            steady: percentiles(&self.steady),
-            fault: percentiles(&self.fault),
-            overall: percentiles(&self.overall),
-            uncorrected: percentiles(&self.uncorrected),
+            steady: self.steady.percentiles(),
+            fault: self.fault.percentiles(),
+            overall: self.overall.percentiles(),
+            uncorrected: self.uncorrected.percentiles(),
+            by_kind: by_kind
+                .map(|(kind, durations)| (*kind, durations.percentiles()))
+                .collect(),
         }
+    }
+
+    /// All from the intended time, for plotters.
+    pub fn overall(&self) -> Histogram<u64> {
+        self.overall.all()
+    }
+}
+
+/// True if the ticket ended as it should.
+pub fn is_answer(life: &Life, ending: Option<&Ending>) -> bool {
+    match ending {
+        Some(Ending::Answered) => true,
+        Some(Ending::Failed(_)) => life.kind == RequestKind::Malformed,
+        None => false,
     }
 }
 

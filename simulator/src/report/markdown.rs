@@ -109,19 +109,24 @@ fn tickets(report: &Report) -> String {
 fn times(report: &Report) -> String {
     let row = |name: &str, figures: &Percentiles| {
         let cells = [figures.p50, figures.p90, figures.p99, figures.p999, figures.max].map(millis);
-        [vec![name.into(), figures.n.to_string()], cells.to_vec()].concat()
+        let counts = [figures.n, figures.unanswered].map(|count| count.to_string());
+        [vec![name.to_owned()], counts.to_vec(), cells.to_vec()].concat()
     };
     let latency = &report.latency_ms;
     let failover = &report.failover_ms;
-    let rows = vec![
+    let mut rows = vec![
         row("steady", &latency.steady),
         row("around faults", &latency.fault),
         row("all, from the intended time", &latency.overall),
         row("all, from the first publication", &latency.uncorrected),
     ];
+    let by_kind = latency.by_kind.iter();
+    rows.extend(by_kind.map(|(kind, figures)| row(&format!("… {}", kind.as_str()), figures)));
+    rows.push(row("Register, as the device sees it", &report.uplink_ms.register));
+    rows.push(row("Update, as the device sees it", &report.uplink_ms.update));
     let mut text = table(
         "Latency (ms)",
-        &["", "n", "p50", "p90", "p99", "p99.9", "max"],
+        &["", "n", "unanswered", "p50", "p90", "p99", "p99.9", "max"],
         rows,
     );
     if failover.devices > 0 {
@@ -172,7 +177,7 @@ fn costs(report: &Report) -> String {
     let cluster = &cost.cluster;
     rows.push(vec![
         "all instances".into(),
-        format!("{:.2}", cluster.cpu_s),
+        millis(cluster.cpu_s),
         "–".into(),
         millis(cluster.cpu_us_per_op),
     ]);

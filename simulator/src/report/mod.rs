@@ -5,12 +5,16 @@
 
 mod assemble;
 pub mod compare;
+mod disturbances;
+mod durations;
 mod failover;
 mod files;
 mod latency;
+mod lives;
 mod markdown;
 pub mod schema;
 mod screen;
+mod series;
 mod tally;
 mod verdict;
 
@@ -21,13 +25,16 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::facts::{BrokerFacts, Floor, Harness, InstanceCost, ProcessCost, RunFacts, Unsent};
+pub use crate::facts::{
+    BrokerFacts, Floor, Harness, InstanceCost, ProcessCost, RunFacts, Unsent, UsageSample,
+};
 pub use assemble::{Judged, judge, judge_entries};
 pub use files::{FACTS_FILE, ReportError, read_facts, write_facts, write_report};
 pub use markdown::markdown;
 pub use screen::{Style, screen};
 
 use crate::checker::{Breach, Violation};
+use crate::operation::RequestKind;
 use crate::scenario::ExpectationOutcome;
 
 /// The version of report.json: raised when a member changes its meaning.
@@ -75,6 +82,8 @@ pub struct Report {
     pub eras: Vec<Era>,
     /// Latencies of answered tickets.
     pub latency_ms: Latencies,
+    /// How long devices waited for the cluster.
+    pub uplink_ms: Uplink,
     /// How long devices were without service.
     pub failover_ms: Failover,
     /// Rates.
@@ -83,6 +92,8 @@ pub struct Report {
     pub cost: Cost,
     /// The harness's own share in what was measured; absent in the virtual world.
     pub harness: Option<Harness>,
+    /// The run over time, a row for each second.
+    pub series: Vec<Second>,
     /// What a reader should know.
     pub warnings: Vec<String>,
     /// The first counter-examples of each broken rule.
@@ -197,8 +208,9 @@ pub struct Era {
 
 /// `latency_ms`
 ///
-/// A ticket belongs to `fault` if any part of its life, from the intended time to the answer, lies within F and one CoAP
-/// retransmission (3 s, RFC 7252, 4.8) after a harmful fault; to `steady` otherwise. Probes do not count.
+/// A ticket belongs to `fault` if any part of its life, from the intended time to the answer, lies between a harmful fault
+/// and F and one CoAP retransmission (3 s, RFC 7252, 4.8) after the last device that it hit answered again (a minute, if some
+/// never did); to `steady` otherwise. Probes do not count.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Latencies {
     /// Without a fault near.
@@ -209,13 +221,27 @@ pub struct Latencies {
     pub overall: Percentiles,
     /// All, from the first publication: what a closed-loop tool would report.
     pub uncorrected: Percentiles,
+    /// All, from the intended time, by what was asked.
+    pub by_kind: BTreeMap<RequestKind, Percentiles>,
 }
 
-/// Milliseconds; absent if nothing was measured.
+/// `uplink_ms`: from the moment in which a Register or an Update was due to the answer, as the device sees it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Uplink {
+    /// Registers.
+    pub register: Percentiles,
+    /// Updates.
+    pub update: Percentiles,
+}
+
+/// Milliseconds; absent if nothing was measured. What ended in an error or was never answered counts as one that would have
+/// taken longer than it is known to have lasted (Kaplan and Meier's estimate).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Percentiles {
-    /// How many were measured.
+    /// How many were answered.
     pub n: u64,
+    /// How many were not.
+    pub unanswered: u64,
     /// Median.
     pub p50: Option<f64>,
     /// 90 %
@@ -228,10 +254,11 @@ pub struct Percentiles {
     pub max: Option<f64>,
 }
 
-/// `failover_ms`: from a harmful fault to the first success of each device whose owner it hit.
+/// `failover_ms`: from a harmful fault to the first success of each device that it hit, or of a sample of them. One that did
+/// not answer again until the end counts as one that would have taken longer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Failover {
-    /// Devices that were hit, added up over the faults.
+    /// Devices that were watched, added up over the faults.
     pub devices: u64,
     /// Those that answered again.
     pub n: u64,
@@ -258,6 +285,44 @@ pub struct Throughput {
     pub updates_per_s: Option<f64>,
     /// Answered tickets, from the first publication to the end of the load.
     pub tickets_per_s: Option<f64>,
+}
+
+/// One of `series`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Second {
+    /// Which: 0 is the first.
+    pub s: u64,
+    /// Tickets of the load that were sent for the first time.
+    pub sent: u64,
+    /// Tickets of the load that were answered.
+    pub answered: u64,
+    /// Tickets of the load that ended in an error.
+    pub failed: u64,
+    /// Registers that were answered 2.01.
+    pub registrations: u64,
+    /// Updates that were answered 2.04.
+    pub updates: u64,
+    /// Devices that believed to be registered at its end.
+    pub registered: u64,
+    /// Tickets that were open at its end, probes included.
+    pub open: u64,
+    /// Median latency, from the intended time, of the load's tickets that ended.
+    pub p50_ms: Option<f64>,
+    /// 99 %
+    pub p99_ms: Option<f64>,
+    /// The longest.
+    pub max_ms: Option<f64>,
+    /// What each instance used, if that was measured.
+    pub instances: BTreeMap<String, InstanceSecond>,
+}
+
+/// One of `series.N.instances`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct InstanceSecond {
+    /// CPU seconds per second; more than 1 if it has several threads.
+    pub cpu: f64,
+    /// Resident memory.
+    pub rss_kib: u64,
 }
 
 /// `cost`
@@ -291,8 +356,8 @@ pub struct InstanceReport {
 /// `cost.cluster`
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ClusterReport {
-    /// CPU seconds of all instances.
-    pub cpu_s: f64,
+    /// CPU seconds of all instances, if that was measured.
+    pub cpu_s: Option<f64>,
     /// CPU time per registration, Update and answered ticket.
     pub cpu_us_per_op: Option<f64>,
     /// The same as a multiple of the floor.

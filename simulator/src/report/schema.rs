@@ -10,6 +10,7 @@ use crate::scenario::Expectation;
 fn full() -> Report {
     let some = Percentiles {
         n: 1,
+        unanswered: 0,
         p50: Some(1.5),
         p90: Some(1.5),
         p99: Some(1.5),
@@ -37,7 +38,18 @@ fn full() -> Report {
             fault: some.clone(),
             overall: some.clone(),
             uncorrected: some.clone(),
+            by_kind: [(RequestKind::Read, some.clone())].into(),
         },
+        uplink_ms: Uplink {
+            register: some.clone(),
+            update: some.clone(),
+        },
+        series: vec![Second {
+            p50_ms: some.p50,
+            p99_ms: some.p50,
+            max_ms: some.p50,
+            ..Second::default()
+        }],
         failover_ms: Failover {
             p50: some.p50,
             p90: some.p90,
@@ -57,7 +69,7 @@ fn full() -> Report {
                 ..InstanceReport::default()
             }],
             cluster: ClusterReport {
-                cpu_s: 0.5,
+                cpu_s: some.p50,
                 cpu_us_per_op: some.p50,
                 cpu_floors_per_op: some.p50,
                 bytes_per_device: some.p50,
@@ -120,6 +132,8 @@ pub fn wrong_path(expectation: &Expectation) -> Option<String> {
     let by_first = |member: &str| {
         if member.parse::<usize>().is_ok() {
             "0".into()
+        } else if path.starts_with("latency_ms.by_kind.") && is_kind(member) {
+            "read".into()
         } else {
             member.to_string()
         }
@@ -144,6 +158,11 @@ pub fn wrong_path(expectation: &Expectation) -> Option<String> {
     Some(format!("report.json has no `{path}`; did you mean `{near}`?"))
 }
 
+/// True for a kind of requests: the members of `latency_ms.by_kind`.
+fn is_kind(member: &str) -> bool {
+    serde_json::from_value::<RequestKind>(member.into()).is_ok()
+}
+
 /// The JSON Schema (2020-12) of report.json.
 pub fn json_schema() -> Json {
     let mut schema = shape(&full().to_json());
@@ -153,6 +172,11 @@ pub fn json_schema() -> Json {
     schema["properties"]["verdict"] = json!({"enum": ["pass", "fail", "inconclusive"]});
     schema["properties"]["tickets"]["properties"]["errors_by_code"] =
         json!({"type": "object", "additionalProperties": {"type": "integer"}});
+    let by_kind = &mut schema["properties"]["latency_ms"]["properties"]["by_kind"];
+    *by_kind = json!({"type": "object", "additionalProperties": by_kind["properties"]["read"]});
+    let instance = shape(&json!({"cpu": 0.5, "rss_kib": 1}));
+    schema["properties"]["series"]["items"]["properties"]["instances"] =
+        json!({"type": "object", "additionalProperties": instance});
     schema["properties"]["expectations"]["items"]["properties"]["actual"] = json!(true);
     schema
 }

@@ -123,6 +123,7 @@ fn numbers(report: &Report, style: Style) -> Vec<String> {
         ),
         format!("  latency    steady {}", percentiles(&report.latency_ms.steady)),
         format!("             fault  {}", percentiles(&report.latency_ms.fault)),
+        format!("  uplink     Update {}", percentiles(&report.uplink_ms.update)),
     ];
     if failover.devices > 0 {
         lines.push(format!(
@@ -167,6 +168,9 @@ fn cost(report: &Report) -> String {
     let floors = cluster.cpu_floors_per_op.map_or(String::new(), |floors| {
         format!(" = {floors:.1} × a bare UDP echo")
     });
+    let Some(cpu_s) = cluster.cpu_s else {
+        return "  cost       not measured".into();
+    };
     let per_op = cluster.cpu_us_per_op.map_or(String::new(), |cost| {
         format!(" · {cost:.1} µs per operation{floors}")
     });
@@ -174,16 +178,20 @@ fn cost(report: &Report) -> String {
     let bytes = bytes.map_or(String::new(), |bytes| {
         format!(" · {bytes:.0} B per virtual device")
     });
-    format!("  cost       cluster {:.2} CPU s{per_op}{bytes}", cluster.cpu_s)
+    format!("  cost       cluster {cpu_s:.2} CPU s{per_op}{bytes}")
 }
 
 fn percentiles(figures: &Percentiles) -> String {
-    if figures.n == 0 {
+    if figures.n + figures.unanswered == 0 {
         return "nothing measured".into();
     }
     let [p50, p90, p99, max] = [figures.p50, figures.p90, figures.p99, figures.max].map(millis);
+    let unanswered = match figures.unanswered {
+        0 => String::new(),
+        count => format!(", {count} unanswered"),
+    };
     format!(
-        "p50 {p50} · p90 {p90} · p99 {p99} · max {max} ms (n {})",
+        "p50 {p50} · p90 {p90} · p99 {p99} · max {max} ms (n {}{unanswered})",
         figures.n
     )
 }

@@ -1,5 +1,7 @@
 //! From histories to figures.
 
+mod figures;
+
 use super::assemble::Reading;
 use super::*;
 use crate::fault::FaultKind;
@@ -113,7 +115,8 @@ fn failover_is_the_time_to_the_first_success_by_another_than_the_incarnation_tha
     assert_eq!((failover.devices, failover.n, failover.unrecovered), (3, 2, 1));
     assert_eq!(
         (failover.p50, failover.max, failover.detect),
-        (Some(1100.0), Some(2000.0), Some(300.0))
+        (Some(2000.0), Some(2000.0), Some(300.0)),
+        "the third one takes longer than is known"
     );
     assert_eq!(report.verdict, Verdict::Fail);
     assert_eq!(report.expectations[0].actual, 1);
@@ -138,6 +141,7 @@ fn devices_and_events_are_counted() {
         ep: ep.into(),
         registration: "r".into(),
         again,
+        after_us: 4000,
     };
     let event = |channel, message: &str| Event::Registration {
         channel,
@@ -146,14 +150,19 @@ fn devices_and_events_are_counted() {
     let story = Story::default()
         .with(0, registered("d1", false))
         .with(500, registered("d2", false));
-    let story = story
-        .with(1000, registered("d3", false))
-        .with(1500, Event::DeviceUpdated { ep: "d1".into() });
+    let story = story.with(1000, registered("d3", false)).with(
+        1500,
+        Event::DeviceUpdated {
+            ep: "d1".into(),
+            after_us: 7000,
+        },
+    );
     let story = story.with(
         2000,
         Event::DeviceLostRegistration {
             ep: "d2".into(),
             reason: LossReason::NotFound,
+            after_us: 9000,
         },
     );
     let story = story.with(
@@ -161,6 +170,7 @@ fn devices_and_events_are_counted() {
         Event::DeviceLostRegistration {
             ep: "d3".into(),
             reason: LossReason::NotFound,
+            after_us: 9000,
         },
     );
     let story = story.with(2200, registered("d2", true));
@@ -250,9 +260,9 @@ fn the_screen_counts_broken_events_too_and_says_whose_they_are() {
 
 #[test]
 fn the_histogram_file_has_the_form_that_plotters_read() {
-    let mut histogram = latency::histogram();
-    (1..=1000).for_each(|millis| latency::note(&mut histogram, millis * 1000));
-    let text = latency::hgrm(&histogram);
+    let mut durations = durations::Durations::new();
+    (1..=1000).for_each(|millis| durations.note(millis * 1000, true));
+    let text = latency::hgrm(&durations.all());
     assert!(
         text.starts_with("       Value     Percentile TotalCount 1/(1-Percentile)\n\n"),
         "{text}"

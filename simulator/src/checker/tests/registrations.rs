@@ -67,12 +67,19 @@ fn told(story: Story, at_ms: u64, id: &str) -> Story {
             ep,
             registration,
             again,
+            after_us: 0,
         },
     )
 }
 
 fn updated(story: Story, at_ms: u64) -> Story {
-    story.with(at_ms, Event::DeviceUpdated { ep: "dev-1".into() })
+    story.with(
+        at_ms,
+        Event::DeviceUpdated {
+            ep: "dev-1".into(),
+            after_us: 0,
+        },
+    )
 }
 
 #[test]
@@ -142,9 +149,18 @@ fn a_registration_is_replaced_only_if_its_device_registers_again() {
         "r1 was replaced, though the device that has it did not register again"
     );
     let (ep, reason) = ("dev-1".into(), LossReason::Silence);
-    assert_lawful(&replaced(Some(Event::DeviceLostRegistration { ep, reason })));
+    assert_lawful(&replaced(Some(Event::DeviceLostRegistration {
+        ep,
+        reason,
+        after_us: 0,
+    })));
     let (ep, code) = ("dev-1".into(), CoapCode(Code::SERVICE_UNAVAILABLE));
-    assert_lawful(&replaced(Some(Event::DeviceRefused { ep, code })));
+    assert_lawful(&replaced(Some(Event::DeviceRefused {
+        ep,
+        update: true,
+        code,
+        after_us: 0,
+    })));
     assert_lawful(&replaced(Some(Event::Fault {
         action: FaultKind::Reboot,
         instances: Vec::new(),

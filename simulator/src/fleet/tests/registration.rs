@@ -2,17 +2,27 @@
 
 use super::*;
 
-fn lost(reason: LossReason) -> Event {
+fn lost(reason: LossReason, after_s: u64) -> Event {
     Event::DeviceLostRegistration {
         ep: "dev-0".to_owned(),
         reason,
+        after_us: after_s * 1_000_000,
     }
 }
 
-fn refused(code: Code) -> Event {
+fn refused(update: bool, code: Code) -> Event {
     Event::DeviceRefused {
         ep: "dev-0".to_owned(),
+        update,
+        after_us: 0,
         code: CoapCode(code),
+    }
+}
+
+fn unanswered(after_s: u64) -> Event {
+    Event::DeviceUnanswered {
+        ep: "dev-0".to_owned(),
+        after_us: after_s * 1_000_000,
     }
 }
 
@@ -73,7 +83,8 @@ fn a_registered_device_updates_at_its_location_after_a_share_of_the_lifetime() {
         [Event::DeviceRegistered {
             ep,
             registration,
-            again: false
+            again: false,
+            after_us: 1_000_000
         }]
     );
     assert_eq!(fleet.next_deadline(), Some(secs(31)));
@@ -88,7 +99,8 @@ fn a_registered_device_updates_at_its_location_after_a_share_of_the_lifetime() {
     assert_eq!(
         events(&mut fleet),
         [Event::DeviceUpdated {
-            ep: "dev-0".to_owned()
+            ep: "dev-0".to_owned(),
+            after_us: 1_000_000
         }]
     );
     assert_eq!(fleet.next_deadline(), Some(secs(62)));
@@ -134,7 +146,7 @@ fn a_device_registers_again_at_once_after_4_04() {
     deliver(&mut fleet, secs(30), &answer(&update, Code::NOT_FOUND));
     assert_eq!(
         (events(&mut fleet), fleet.registered()),
-        (vec![lost(LossReason::NotFound)], 0)
+        (vec![lost(LossReason::NotFound, 0)], 0)
     );
     fleet.handle_timeout(secs(30));
     let register = one_sent(&mut fleet);
@@ -146,7 +158,8 @@ fn a_device_registers_again_at_once_after_4_04() {
         [Event::DeviceRegistered {
             ep,
             registration,
-            again: true
+            again: true,
+            after_us: 0
         }]
     );
 }
@@ -168,7 +181,11 @@ fn after_silence_a_device_registers_again_after_a_pause_that_grows() {
         losses.extend(events(&mut fleet));
         now = fleet.next_deadline().unwrap();
     }
-    assert_eq!(losses, [lost(LossReason::Silence)]);
+    assert_eq!(losses[0], lost(LossReason::Silence, 62));
+    assert!(
+        losses.len() > 1 && losses[1..].iter().all(|event| *event == unanswered(62)),
+        "{losses:?}"
+    );
     assert!(copies[..5].iter().all(|(_, path)| path == "rd/00a"));
     assert!(copies[5..].iter().all(|(_, path)| path == "rd"));
     for (attempt, longest) in [(1, 1_000_000), (2, 2_000_000), (3, 4_000_000)] {
@@ -188,7 +205,7 @@ fn a_refused_update_is_repeated_after_a_pause_without_a_new_registration() {
     deliver(&mut fleet, secs(30), &answer(&update, Code::SERVICE_UNAVAILABLE));
     assert_eq!(
         (events(&mut fleet), fleet.registered()),
-        (vec![refused(Code::SERVICE_UNAVAILABLE)], 1)
+        (vec![refused(true, Code::SERVICE_UNAVAILABLE)], 1)
     );
     let next = fleet.next_deadline().unwrap();
     assert!((Time::from_millis(30_500)..=secs(31)).contains(&next), "{next}");
@@ -205,7 +222,7 @@ fn max_age_of_a_5_03_lengthens_the_pause_up_to_its_limit() {
         let mut unavailable = answer(&register, Code::SERVICE_UNAVAILABLE);
         unavailable.options.push_uint(option::MAX_AGE, max_age);
         deliver(&mut fleet, Time::ZERO, &unavailable);
-        assert_eq!(events(&mut fleet), [refused(Code::SERVICE_UNAVAILABLE)]);
+        assert_eq!(events(&mut fleet), [refused(false, Code::SERVICE_UNAVAILABLE)]);
         assert_eq!(fleet.next_deadline(), Some(secs(pause)));
         fleet.handle_timeout(secs(pause));
         assert_eq!(path(&one_sent(&mut fleet)), "rd");
@@ -220,7 +237,7 @@ fn a_2_01_without_location_is_no_registration() {
     deliver(&mut fleet, Time::ZERO, &answer(&register, Code::CREATED));
     assert_eq!(
         (events(&mut fleet), fleet.registered()),
-        (vec![refused(Code::CREATED)], 0)
+        (vec![refused(false, Code::CREATED)], 0)
     );
 }
 
