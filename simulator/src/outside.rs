@@ -4,10 +4,12 @@
 //! In: a scenario and a seed; then the time, and what the world brings from the cluster. Out: events for the history,
 //! and what a person is told. The world itself carries datagrams and messages between here and the cluster.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use lwm2m::time::Time;
 use rand::rngs::ChaCha8Rng;
+use rand::seq::SliceRandom;
 
 use crate::backend::BackEnd;
 use crate::balancer::Balancer;
@@ -21,6 +23,8 @@ use crate::report::Unsent;
 use crate::scenario::Scenario;
 use crate::seed::{Purpose, generator};
 
+/// Most devices that are probed after a fault.
+const MOST_PROBED: usize = 400;
 /// Most datagrams under way in one direction.
 const MAX_IN_FLIGHT: usize = 1_000_000;
 
@@ -88,6 +92,18 @@ impl Outside {
         if self.fleet.next_deadline().is_some_and(|at| at <= now) {
             self.fleet.handle_timeout(now);
         }
+    }
+
+    /// Those of whom it is measured when they are served again after a harmful fault: the endpoints that it hit, or as many of
+    /// them as the cluster hardly feels. The world notes the fault and then has them probed.
+    pub fn sample(&self, mut hit: Vec<Arc<str>>, random: &mut ChaCha8Rng) -> Vec<Arc<str>> {
+        if hit.len() <= MOST_PROBED {
+            return hit;
+        }
+        let (chosen, _) = hit.partial_shuffle(random, MOST_PROBED);
+        let mut chosen = chosen.to_vec();
+        chosen.sort_unstable();
+        chosen
     }
 
     /// When something is due next: at the latest, a health check.

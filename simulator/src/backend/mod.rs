@@ -31,6 +31,9 @@ pub use registry::{Registry, RegistryError};
 
 /// The resource that a probe reads: Manufacturer, which every device has (LwM2M core TS, Annex E.4).
 const PROBE_PATH: &str = "/3/0/0";
+/// Between an error that a probe got and the next probe of that device: a quarter of the time since the fault, so that the
+/// recovery is known to that share, within these.
+const PROBE_PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// The timeout of probes in a scenario without load.
 const DEFAULT_PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Most tickets open at a time: at 1000 requests a second, more than three minutes of silence.
@@ -139,6 +142,10 @@ pub struct BackEnd {
     wakes: BTreeSet<(Time, u64)>,
     echoes: BTreeMap<u64, Echo>,
     echo_times: BTreeSet<(Time, u64)>,
+    /// Devices that have not answered a probe, and since when they are asked.
+    probed: BTreeMap<Arc<str>, Time>,
+    /// Those that are asked again, by the time at which they are.
+    probe_times: BTreeSet<(Time, Arc<str>)>,
     /// The newest ticket and the endpoints that have it.
     newest: Option<(Arc<str>, Vec<Arc<str>>)>,
     next_serial: u64,
@@ -163,6 +170,8 @@ impl BackEnd {
             wakes: BTreeSet::new(),
             echoes: BTreeMap::new(),
             echo_times: BTreeSet::new(),
+            probed: BTreeMap::new(),
+            probe_times: BTreeSet::new(),
             newest: None,
             next_serial: 0,
             load_stopped: false,
@@ -183,8 +192,14 @@ impl BackEnd {
         self.make(now, arrival, false);
     }
 
-    /// Reads from a device whose owner a fault has just hit, so that its recovery can be measured.
+    /// Reads from a device whose service a fault has just hit, again and again until it answers, so that its recovery can be
+    /// measured.
     pub fn probe(&mut self, now: Time, endpoint: Arc<str>) {
+        self.probed.insert(Arc::clone(&endpoint), now);
+        self.make_probe(now, endpoint);
+    }
+
+    fn make_probe(&mut self, now: Time, endpoint: Arc<str>) {
         let probe = Arrival {
             intended: now,
             endpoint,
@@ -201,6 +216,8 @@ impl BackEnd {
     pub fn stop_load(&mut self) {
         if !self.load_stopped {
             self.load_stopped = true;
+            self.probed.clear();
+            self.probe_times.clear();
             self.events.push_back(Event::LoadStopped);
         }
     }
@@ -215,7 +232,7 @@ impl BackEnd {
         match event {
             NorthboundEvent::Connected => self.handle_connection(now, true),
             NorthboundEvent::Disconnected { .. } => self.handle_connection(now, false),
-            NorthboundEvent::Response(message) => self.handle_response(message),
+            NorthboundEvent::Response(message) => self.handle_response(now, message),
             NorthboundEvent::Registration(channel, message) => self.handle_registration(channel, message),
         }
     }
@@ -238,9 +255,9 @@ impl BackEnd {
     }
 
     /// A message arrived on the response channel.
-    pub fn handle_response(&mut self, message: String) {
+    pub fn handle_response(&mut self, now: Time, message: String) {
         match serde_json::from_str::<Answer>(&message) {
-            Ok(answer) => self.note_answer(&answer),
+            Ok(answer) => self.note_answer(now, &answer),
             Err(_) => self.counts.unreadable += 1,
         }
         self.events.push_back(Event::Heard { message });
@@ -257,6 +274,10 @@ impl BackEnd {
     /// Repeats what was not heard of, and gives up what should have ended.
     pub fn handle_timeout(&mut self, now: Time) {
         self.echo(now);
+        while self.probe_times.first().is_some_and(|(at, _)| *at <= now) {
+            let (_, endpoint) = self.probe_times.pop_first().expect("there is a first");
+            self.make_probe(now, endpoint);
+        }
         while let Some(&(at, serial)) = self.wakes.first() {
             if at > now {
                 return;
@@ -264,6 +285,7 @@ impl BackEnd {
             let open = &self.open[&serial];
             if now >= open.give_up {
                 self.counts.abandoned += 1;
+                self.probe_later(now, serial);
                 self.close(serial);
             } else if self.connected && open.repeat && !open.acked && now < self.last_repeat(open) {
                 self.publish(now, serial);
@@ -277,7 +299,8 @@ impl BackEnd {
     /// When [`Self::handle_timeout`] has something to do.
     pub fn next_deadline(&self) -> Option<Time> {
         let first = |times: &BTreeSet<(Time, u64)>| times.first().map(|&(at, _)| at);
-        let deadlines = [first(&self.wakes), first(&self.echo_times)];
+        let probe = self.probe_times.first().map(|&(at, _)| at);
+        let deadlines = [first(&self.wakes), first(&self.echo_times), probe];
         deadlines.into_iter().flatten().min()
     }
 
@@ -461,7 +484,7 @@ impl BackEnd {
         sharers.iter().find(is_meant).copied()
     }
 
-    fn note_answer(&mut self, answer: &Answer) {
+    fn note_answer(&mut self, now: Time, answer: &Answer) {
         let Some(serial) = self.serial_of(answer) else {
             return;
         };
@@ -481,10 +504,21 @@ impl BackEnd {
         }
         if answer.err.is_some() {
             self.counts.failed += 1;
+            self.probe_later(now, serial);
             self.close(serial);
         } else if answer.resp.is_some() {
             self.counts.answered += 1;
+            self.probed.remove(&self.open[&serial].endpoint);
             self.close(serial);
+        }
+    }
+
+    /// If it is a probe, its device is asked again: this one brought no answer.
+    fn probe_later(&mut self, now: Time, serial: u64) {
+        let Open { endpoint, probe, .. } = &self.open[&serial];
+        if let Some(since) = self.probed.get(endpoint).filter(|_| *probe) {
+            let pause = ((now - *since) / 4).clamp(PROBE_PAUSE.0, PROBE_PAUSE.1);
+            self.probe_times.insert((now + pause, Arc::clone(endpoint)));
         }
     }
 

@@ -64,6 +64,18 @@ fn sent_events(backend: &mut BackEnd) -> Vec<(String, u32, bool)> {
     drain_events(backend).into_iter().filter_map(sent).collect()
 }
 
+fn secs(seconds: u64) -> Time {
+    Time::from_millis(seconds * 1000)
+}
+
+/// The ticket of the only publication since the last look.
+fn only_ticket(backend: &mut BackEnd) -> String {
+    drain_publications(backend);
+    let mut sent = sent_events(backend);
+    assert_eq!(sent.len(), 1);
+    sent.remove(0).0
+}
+
 /// Makes one read at time zero and returns its ticket.
 fn one_read(backend: &mut BackEnd) -> String {
     backend.request(Time::ZERO, read(Time::ZERO));
@@ -117,7 +129,10 @@ fn silence_for_f_repeats_the_same_ticket_and_an_ack_ends_the_repeating() {
     backend.handle_timeout(Time::ZERO + F);
     assert_eq!(sent_events(&mut backend), [(ticket.clone(), 2, true)]);
     assert_eq!(drain_publications(&mut backend).len(), 1);
-    backend.handle_response(format!(r#"{{"ticket":"{ticket}","ack":true,"by":"A#1"}}"#));
+    backend.handle_response(
+        Time::ZERO,
+        format!(r#"{{"ticket":"{ticket}","ack":true,"by":"A#1"}}"#),
+    );
     backend.handle_timeout(Time::ZERO + F * 3);
     assert_eq!(sent_events(&mut backend), []);
     assert_eq!(backend.open(), 1);
@@ -129,12 +144,14 @@ fn an_answer_or_an_error_ends_a_ticket() {
     let mut backend = connected();
     let answered = one_read(&mut backend);
     let failed = one_read(&mut backend);
-    backend.handle_response(format!(
-        r#"{{"ticket":"{answered}","resp":{{"kind":"read","code":"CONTENT"}}}}"#
-    ));
-    backend.handle_response(format!(
-        r#"{{"ticket":"{failed}","err":{{"code":"TIMEOUT"}},"by":"B#2"}}"#
-    ));
+    backend.handle_response(
+        Time::ZERO,
+        format!(r#"{{"ticket":"{answered}","resp":{{"kind":"read","code":"CONTENT"}}}}"#),
+    );
+    backend.handle_response(
+        Time::ZERO,
+        format!(r#"{{"ticket":"{failed}","err":{{"code":"TIMEOUT"}},"by":"B#2"}}"#),
+    );
     assert_eq!(backend.open(), 0);
     assert_eq!((backend.ended_by("A"), backend.ended_by("B")), (0, 1));
     assert_eq!((backend.counts().answered, backend.counts().failed), (1, 1));
@@ -145,7 +162,7 @@ fn an_answer_or_an_error_ends_a_ticket() {
 fn everything_heard_is_noted_even_what_is_not_understood_or_not_asked_for() {
     let mut backend = connected();
     for message in ["nonsense", r#"{"ticket":"another's","ack":true}"#] {
-        backend.handle_response(message.to_owned());
+        backend.handle_response(Time::ZERO, message.to_owned());
         assert_eq!(
             drain_events(&mut backend),
             [Event::Heard {
@@ -161,7 +178,7 @@ fn after_a_broken_connection_every_open_ticket_is_published_again_in_its_order()
     let mut backend = connected();
     let first = one_read(&mut backend);
     let second = one_read(&mut backend);
-    backend.handle_response(format!(r#"{{"ticket":"{first}","ack":true}}"#));
+    backend.handle_response(Time::ZERO, format!(r#"{{"ticket":"{first}","ack":true}}"#));
     backend.handle_connection(Time::from_millis(100), false);
     backend.request(Time::from_millis(200), read(Time::from_millis(200)));
     assert_eq!(drain_publications(&mut backend).len(), 0);
@@ -227,7 +244,7 @@ fn the_end_of_the_load_is_noted_once_and_the_run_ends_with_the_last_ticket() {
     backend.stop_load();
     assert_eq!(drain_events(&mut backend), [Event::LoadStopped]);
     assert!(!backend.is_finished());
-    backend.handle_response(format!(r#"{{"ticket":"{ticket}","resp":{{}}}}"#));
+    backend.handle_response(Time::ZERO, format!(r#"{{"ticket":"{ticket}","resp":{{}}}}"#));
     assert!(backend.is_finished());
 }
 
@@ -285,12 +302,13 @@ fn an_impatient_back_end_publishes_a_ticket_once_more_even_if_it_has_ended() {
     let sent = sent_events(&mut backend);
     let (ended, open) = (&sent[0].0, &sent[1].0);
     for ticket in [ended, open] {
-        backend.handle_response(format!(
-            r#"{{"ep":"dev-1","ticket":"{ticket}","ack":true,"by":"A#1"}}"#
-        ));
+        backend.handle_response(
+            Time::ZERO,
+            format!(r#"{{"ep":"dev-1","ticket":"{ticket}","ack":true,"by":"A#1"}}"#),
+        );
     }
     let outcome = format!(r#"{{"ep":"dev-1","ticket":"{ended}","resp":{{"code":"CONTENT"}},"by":"A#1"}}"#);
-    backend.handle_response(outcome);
+    backend.handle_response(Time::ZERO, outcome);
     assert!(
         backend
             .next_deadline()
@@ -323,10 +341,41 @@ fn endpoints_that_share_a_ticket_are_told_apart_by_their_answers() {
     let ticket = &sent[0].0;
     let outcome =
         |ep| format!(r#"{{"ep":"{ep}","ticket":"{ticket}","resp":{{"code":"CONTENT"}},"by":"A#1"}}"#);
-    backend.handle_response(outcome("dev-2"));
+    backend.handle_response(Time::ZERO, outcome("dev-2"));
     assert_eq!((backend.open(), backend.counts().answered), (2, 1));
-    backend.handle_response(outcome("dev-2"));
+    backend.handle_response(Time::ZERO, outcome("dev-2"));
     assert_eq!((backend.open(), backend.counts().answered), (2, 1));
-    backend.handle_response(outcome("dev-1"));
+    backend.handle_response(Time::ZERO, outcome("dev-1"));
     assert_eq!((backend.open(), backend.counts().answered), (1, 2));
+}
+
+#[test]
+fn a_device_that_is_probed_is_asked_again_after_an_error_until_it_answers_or_the_load_is_over() {
+    let mut backend = connected();
+    backend.probe(secs(10), "dev-1".into());
+    let ticket = only_ticket(&mut backend);
+    let outcome = |ticket: &str, rest: &str| format!(r#"{{"ep":"dev-1","ticket":"{ticket}",{rest}}}"#);
+    let unknown = r#""err":{"code":"UNKNOWN_ENDPOINT"}"#;
+    // A quarter of the time since the fault, at least 100 ms.
+    backend.handle_response(secs(10), outcome(&ticket, unknown));
+    let again = Time::from_millis(10_100);
+    assert_eq!(backend.next_deadline(), Some(again));
+    backend.handle_timeout(again);
+    let second = only_ticket(&mut backend);
+    assert_ne!(second, ticket);
+    backend.handle_response(secs(14), outcome(&second, unknown));
+    assert_eq!(backend.next_deadline(), Some(secs(15)));
+    backend.handle_timeout(secs(15));
+    let third = only_ticket(&mut backend);
+    backend.handle_response(
+        secs(15),
+        outcome(&third, r#""resp":{"kind":"read","code":"CONTENT"}"#),
+    );
+    assert_eq!(backend.next_deadline(), None);
+
+    backend.probe(secs(20), "dev-1".into());
+    let ticket = only_ticket(&mut backend);
+    backend.handle_response(secs(21), outcome(&ticket, unknown));
+    backend.stop_load();
+    assert_eq!((backend.next_deadline(), backend.is_finished()), (None, true));
 }

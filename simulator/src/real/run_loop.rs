@@ -320,7 +320,7 @@ impl RunLoop {
             return;
         }
         let affected = if fault.action.harmful() {
-            self.affected(&hit)
+            self.outside.sample(self.affected(&hit), &mut self.fault_random)
         } else {
             Vec::new()
         };

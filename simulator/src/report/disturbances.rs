@@ -48,9 +48,9 @@ pub struct Disturbances {
 impl Disturbances {
     pub fn of(scenario: &Scenario) -> Self {
         let network = |action: &FaultAction| match action {
-            FaultAction::Network(network) => {
-                let mut groups = scenario.devices.groups.iter();
-                Some(groups.any(|group| group.network != *network))
+            FaultAction::Network(networks) => {
+                let usual = scenario.devices.groups.iter().map(|group| &group.network);
+                Some(!usual.eq(networks))
             }
             _ => None,
         };

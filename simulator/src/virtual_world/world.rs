@@ -8,6 +8,7 @@ mod datagrams;
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
 use std::time::Duration;
 
 use lwm2m::time::Time;
@@ -444,7 +445,10 @@ impl World {
     /// A fault that hits no instance has happened, or could not.
     fn note_outcome(&mut self, fault: &Fault, done: Result<(), String>) {
         match done {
-            Ok(()) => self.note_fault(fault, &[], Vec::new()),
+            Ok(()) => {
+                let all = self.outside.back_end.registry().endpoints().to_vec();
+                self.note_harm(fault, &[], all);
+            }
             Err(reason) => self.note_no_effect(fault, &reason),
         }
     }
@@ -481,7 +485,6 @@ impl World {
         }
         let affected: Vec<_> = hit
             .iter()
-            .filter(|_| fault.action.harmful())
             .flat_map(|&instance| {
                 self.outside
                     .back_end
@@ -489,12 +492,21 @@ impl World {
                     .owned_by(self.cluster.port(instance))
             })
             .collect();
-        let names = affected.iter().map(|endpoint| endpoint.to_string()).collect();
-        self.note_fault(fault, &hit, names);
-        for endpoint in affected {
+        self.note_harm(fault, &hit, affected);
+        self.last_faulted = hit;
+    }
+
+    /// Notes a fault of the cluster; if it is harmful, those who suffer are asked until they answer again.
+    fn note_harm(&mut self, fault: &Fault, hit: &[usize], mut affected: Vec<Arc<str>>) {
+        if !fault.action.harmful() {
+            affected.clear();
+        }
+        let sample = self.outside.sample(affected, &mut self.fault_random);
+        let names = sample.iter().map(|endpoint| endpoint.to_string()).collect();
+        self.note_fault(fault, hit, names);
+        for endpoint in sample {
             self.outside.back_end.probe(self.now, endpoint);
         }
-        self.last_faulted = hit;
     }
 
     fn apply(&mut self, instance: usize, action: &FaultAction) -> Result<(), String> {
