@@ -8,9 +8,10 @@ use std::collections::VecDeque;
 use rustc_hash::FxHashMap;
 
 use crate::checker::Rules;
+use crate::fault::FaultAction;
 use crate::fault::{FaultKind, Until, Victim};
 use crate::history::{Entry, Event};
-use crate::scenario::{FaultAction, Scenario};
+use crate::scenario::Scenario;
 
 /// ACK_TIMEOUT × ACK_RANDOM_FACTOR (RFC 7252, 4.8): how long a lost datagram delays an exchange that is otherwise well.
 const RETRANSMISSION_US: u64 = 3_000_000;
