@@ -184,7 +184,7 @@ mod tests {
             (scenario.seed, scenario.cluster.redis),
             (7, RedisChoice::Embedded)
         );
-        assert_eq!((scenario.devices.count(), scenario.load[0].rate), (5, 9.0));
+        assert_eq!((scenario.devices.count(), scenario.load[0].mean_rate()), (5, 9.0));
         let virtually = World::Virtual {
             interrupted: &|| false,
         };

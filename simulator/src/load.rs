@@ -12,7 +12,6 @@ use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 
 use crate::operation::Operation;
-use crate::scenario;
 
 /// One kind of request in a stream.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,17 +22,28 @@ pub struct Share {
     pub weight: u32,
 }
 
+/// A part of a stream's time, in which its rate stays or changes evenly.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Stage {
+    /// How long it lasts.
+    pub length: Duration,
+    /// Arrivals per second at its begin, on average.
+    pub from: f64,
+    /// The same at its end.
+    pub to: f64,
+}
+
 /// One stream of requests.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoadOptions {
     /// The mix from which each arrival is drawn by weight. Not empty.
     pub mix: Vec<Share>,
-    /// Arrivals per second, on average.
-    pub rate: f64,
-    /// No arrival before this.
-    pub start: Time,
-    /// No arrival from this on.
-    pub stop: Time,
+    /// The index of the group of devices that are asked; none: all are.
+    pub group: Option<usize>,
+    /// No arrival before this time of the run.
+    pub start: Duration,
+    /// What comes from then on, one after the other.
+    pub stages: Vec<Stage>,
     /// The timeout that each request carries.
     pub timeout: Duration,
     /// False: the back end publishes each request once, whatever it hears.
@@ -44,29 +54,81 @@ pub struct LoadOptions {
     pub shared_tickets: f64,
 }
 
-impl From<&scenario::Load> for LoadOptions {
-    fn from(load: &scenario::Load) -> Self {
-        let operations = |part: &scenario::MixPart| {
-            let operation = |path: &String| Operation {
-                kind: part.kind,
-                path: path.as_str().into(),
-            };
-            part.paths.iter().map(operation).collect()
-        };
-        let share = |part| Share {
-            operations: operations(part),
-            weight: part.weight,
-        };
-        LoadOptions {
-            mix: load.mix.iter().map(share).collect(),
-            rate: load.rate,
-            start: Time::ZERO + load.start,
-            stop: Time::ZERO + load.stop,
-            timeout: load.timeout,
-            repeat: load.repeat,
-            impatience: load.impatience,
-            shared_tickets: load.shared_tickets,
+impl Stage {
+    /// A stage in which the rate stays the same.
+    pub fn steady(length: Duration, rate: f64) -> Stage {
+        Stage {
+            length,
+            from: rate,
+            to: rate,
         }
+    }
+
+    /// How many arrivals it has from `offset` on, on average: the integral of the rate.
+    fn arrivals_after(&self, offset: f64) -> f64 {
+        let left = self.length.as_secs_f64() - offset;
+        (self.rate_at(offset) + self.to) / 2.0 * left
+    }
+
+    fn rate_at(&self, offset: f64) -> f64 {
+        self.from + self.slope() * offset
+    }
+
+    fn slope(&self) -> f64 {
+        (self.to - self.from) / self.length.as_secs_f64()
+    }
+
+    /// Microseconds after `offset` until the integral of the rate has grown by `arrivals`; none if it never does.
+    fn micros_until(&self, offset: f64, arrivals: f64) -> Option<u64> {
+        let seconds = if self.from == self.to {
+            arrivals / self.from
+        } else {
+            // rate · t + slope / 2 · t² = arrivals, solved so that a small slope loses no digits.
+            let rate = self.rate_at(offset).max(0.0);
+            2.0 * arrivals / (rate + (rate * rate + 2.0 * self.slope() * arrivals).sqrt())
+        };
+        let micros = seconds * 1e6;
+        (micros.is_finite() && micros < 1e15).then_some(micros as u64)
+    }
+}
+
+impl LoadOptions {
+    /// No arrival from this time of the run on.
+    pub fn stop(&self) -> Duration {
+        let lengths = self.stages.iter().map(|stage| stage.length);
+        lengths.fold(self.start, Duration::saturating_add)
+    }
+
+    /// Arrivals per second over its whole time, on average.
+    pub fn mean_rate(&self) -> f64 {
+        if let [only] = self.stages.as_slice()
+            && only.from == only.to
+        {
+            return only.from;
+        }
+        let arrivals: f64 = self.stages.iter().map(|stage| stage.arrivals_after(0.0)).sum();
+        arrivals / (self.stop() - self.start).as_secs_f64()
+    }
+
+    /// The arrival after `previous` if the integral of the rate grows by `arrivals` between the two: with exponential
+    /// steps that is a Poisson process, whatever the rate does. None when it would come after the end.
+    fn arrival_after(&self, previous: Time, mut arrivals: f64) -> Option<Time> {
+        let mut begin = Time::ZERO + self.start;
+        for stage in &self.stages {
+            let end = begin + stage.length;
+            if previous < end {
+                let from = previous.max(begin);
+                let offset = (from - begin).as_secs_f64();
+                let next = stage.micros_until(offset, arrivals);
+                let next = next.map(|micros| from + Duration::from_micros(micros));
+                if let Some(next) = next.filter(|next| *next < end) {
+                    return Some(next);
+                }
+                arrivals = (arrivals - stage.arrivals_after(offset)).max(0.0);
+            }
+            begin = end;
+        }
+        None
     }
 }
 
@@ -126,21 +188,26 @@ impl Load {
             skipped: 0,
         };
         for index in 0..load.streams.len() {
-            let start = load.streams[index].options.start;
+            let start = Time::ZERO + load.streams[index].options.start;
             load.schedule(index, start);
         }
         load
     }
 
-    /// The next request that is due at `now`, for one of the `registered` endpoints. With nobody registered it is
-    /// skipped and counted, because there is nobody whom it could be meant for.
-    pub fn poll(&mut self, now: Time, registered: &[Arc<str>]) -> Option<Arrival> {
+    /// The next request that is due at `now`, for one of the endpoints that are `registered`, of a group of devices or of
+    /// all. With nobody registered it is skipped and counted, because there is nobody whom it could be meant for.
+    pub fn poll<'a>(
+        &mut self,
+        now: Time,
+        registered: impl Fn(Option<usize>) -> &'a [Arc<str>],
+    ) -> Option<Arrival> {
         loop {
             let (index, intended) = self.earliest()?;
             if intended > now {
                 return None;
             }
             self.schedule(index, intended);
+            let registered = registered(self.streams[index].options.group);
             if registered.is_empty() {
                 self.skipped += 1;
                 continue;
@@ -187,16 +254,10 @@ impl Load {
 
     /// Draws the arrival after `previous`.
     fn schedule(&mut self, index: usize, previous: Time) {
-        let stream = &mut self.streams[index];
-        if !stream.options.rate.is_finite() || stream.options.rate <= 0.0 {
-            stream.next = None;
-            return;
-        }
         // 1 - u lies in (0, 1], so the logarithm is finite.
         let uniform: f64 = 1.0 - self.arrivals.random::<f64>();
-        let micros = -uniform.ln() / stream.options.rate * 1e6;
-        let next = previous + Duration::from_micros(micros as u64);
-        stream.next = (next < stream.options.stop).then_some(next);
+        let stream = &mut self.streams[index];
+        stream.next = stream.options.arrival_after(previous, -uniform.ln());
     }
 }
 
@@ -230,17 +291,15 @@ mod tests {
     }
 
     fn stream(rate: f64, start_s: u64, stop_s: u64, mix: &[Operation]) -> LoadOptions {
-        let start = Time::from_millis(start_s * 1000);
-        let stop = Time::from_millis(stop_s * 1000);
         let share = |operation: &Operation| Share {
             operations: vec![operation.clone()],
             weight: 1,
         };
         LoadOptions {
             mix: mix.iter().map(share).collect(),
-            rate,
-            start,
-            stop,
+            group: None,
+            start: Duration::from_secs(start_s),
+            stages: vec![Stage::steady(Duration::from_secs(stop_s - start_s), rate)],
             timeout: Duration::from_secs(5),
             repeat: true,
             impatience: 0.0,
@@ -261,7 +320,7 @@ mod tests {
     }
 
     fn all(load: &mut Load, registered: &[Arc<str>]) -> Vec<Arrival> {
-        std::iter::from_fn(|| load.poll(Time::MAX, registered)).collect()
+        std::iter::from_fn(|| load.poll(Time::MAX, |_| registered)).collect()
     }
 
     #[test]
@@ -290,6 +349,68 @@ mod tests {
     }
 
     #[test]
+    fn each_stage_has_as_many_arrivals_as_the_integral_of_its_rate_and_a_ramp_comes_later_and_later() {
+        let stage = |seconds, from, to| Stage {
+            length: Duration::from_secs(seconds),
+            from,
+            to,
+        };
+        let stages = vec![
+            stage(10, 300.0, 300.0),
+            stage(5, 3000.0, 3000.0),
+            stage(2, 0.0, 0.0),
+            stage(10, 0.0, 2000.0),
+            stage(10, 2000.0, 1000.0),
+        ];
+        let options = LoadOptions {
+            stages,
+            ..stream(1.0, 1, 2, &[operation(RequestKind::Read, "/3/0/0")])
+        };
+        assert_eq!(options.stop(), Duration::from_secs(38));
+        let times: Vec<f64> = all(&mut load(vec![options.clone()], 3), &endpoints(10))
+            .iter()
+            .map(|arrival| arrival.intended.as_micros() as f64 / 1e6)
+            .collect();
+        let between = |from: f64, to: f64| times.iter().filter(|at| (from..to).contains(*at)).count();
+        // Of n expected arrivals a Poisson process has n ± √n; four times that is one case in 16 000.
+        let close = |actual: usize, wanted: f64| (actual as f64 - wanted).abs() <= 4.0 * wanted.sqrt();
+        for (from, to, wanted) in [
+            (1.0, 11.0, 3000.0),
+            (11.0, 16.0, 15_000.0),
+            (16.0, 18.0, 0.0),
+            (18.0, 28.0, 10_000.0),
+            // Half of the time of a ramp from zero has a quarter of its arrivals.
+            (18.0, 23.0, 2500.0),
+            (28.0, 38.0, 15_000.0),
+            (28.0, 33.0, 8750.0),
+        ] {
+            let actual = between(from, to);
+            assert!(
+                close(actual, wanted),
+                "{from}–{to} s: {actual}, expected {wanted}"
+            );
+        }
+        assert_eq!(between(1.0, 38.0), times.len());
+        let mean = 43_000.0 / 37.0;
+        assert!(
+            (options.mean_rate() - mean).abs() < 1e-9,
+            "{}",
+            options.mean_rate()
+        );
+    }
+
+    #[test]
+    fn a_load_for_a_group_asks_only_devices_of_it() {
+        let mut options = stream(100.0, 0, 2, &[operation(RequestKind::Read, "/3/0/0")]);
+        options.group = Some(1);
+        let mut load = load(vec![options], 9);
+        let groups = [endpoints(3), vec!["battery".into()]];
+        let of = |group: Option<usize>| groups[group.unwrap_or(0)].as_slice();
+        let asked: Vec<_> = std::iter::from_fn(|| load.poll(Time::MAX, of)).collect();
+        assert!(asked.len() > 100 && asked.iter().all(|arrival| &*arrival.endpoint == "battery"));
+    }
+
+    #[test]
     fn nothing_is_due_before_its_intended_time() {
         let mut load = load(
             vec![stream(10.0, 1, 9, &[operation(RequestKind::Read, "/3/0/0")])],
@@ -297,9 +418,9 @@ mod tests {
         );
         let due = load.next_deadline().expect("a first arrival");
         let registered = endpoints(1);
-        assert_eq!(load.poll(due - Duration::from_micros(1), &registered), None);
+        assert_eq!(load.poll(due - Duration::from_micros(1), |_| &registered), None);
         assert_eq!(
-            load.poll(due, &registered).map(|arrival| arrival.intended),
+            load.poll(due, |_| &registered).map(|arrival| arrival.intended),
             Some(due)
         );
     }
@@ -372,7 +493,7 @@ mod tests {
             vec![stream(100.0, 0, 1, &[operation(RequestKind::Read, "/3/0/0")])],
             7,
         );
-        assert_eq!(load.poll(Time::MAX, &[]), None);
+        assert_eq!(load.poll(Time::MAX, |_| &[]), None);
         assert!((60..140).contains(&load.skipped()), "{}", load.skipped());
     }
 

@@ -16,7 +16,7 @@ use crate::balancer::Balancer;
 use crate::fault::FaultAction;
 use crate::fleet::{Fleet, FleetConfig};
 use crate::history::Event;
-use crate::load::{Load, LoadOptions};
+use crate::load::Load;
 use crate::network::{Impairment, Network, Packet};
 use crate::progress::seconds;
 use crate::report::Unsent;
@@ -51,14 +51,17 @@ impl Outside {
         let links = scenario.devices.groups.iter().map(|group| group.network);
         let links: Vec<Impairment> = links.collect();
         let network = |purpose| Network::new(links.clone(), random(purpose), MAX_IN_FLIGHT);
-        let streams = scenario.load.iter().map(LoadOptions::from).collect();
         let balancer = (&scenario.balancer).into();
         Outside {
             fleet: Fleet::new(fleet, Time::ZERO, random(Purpose::Fleet)),
             uplink: network(Purpose::Uplink),
             downlink: network(Purpose::Downlink),
             balancer: Balancer::new(Time::ZERO, balancer, instances, random(Purpose::Balancer)),
-            load: Load::new(streams, random(Purpose::Arrivals), random(Purpose::Choices)),
+            load: Load::new(
+                scenario.load.clone(),
+                random(Purpose::Arrivals),
+                random(Purpose::Choices),
+            ),
             back_end: BackEnd::new(scenario.into(), random(Purpose::Tickets)),
         }
     }
@@ -78,7 +81,10 @@ impl Outside {
     /// Makes the requests that are due. Returns by how much the latest of them was late.
     pub fn make_requests(&mut self, now: Time) -> Duration {
         let mut lateness = Duration::ZERO;
-        while let Some(arrival) = self.load.poll(now, self.back_end.registry().endpoints()) {
+        while let Some(arrival) = self
+            .load
+            .poll(now, |group| self.back_end.registry().endpoints_of(group))
+        {
             lateness = lateness.max(now - arrival.intended);
             self.back_end.request(now, arrival);
         }

@@ -20,6 +20,7 @@ use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 use rustc_hash::FxHashMap;
 
+use crate::fleet::Devices;
 use crate::history::{Event, RegistrationChannel};
 use crate::load::Arrival;
 use crate::operation::{Operation, RequestKind};
@@ -46,7 +47,7 @@ const MAX_SHARERS: usize = 8;
 const MAX_SPEAKERS: usize = 256;
 
 /// What the back end is like.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct BackEndOptions {
     /// F of the contract: a request for which neither ack nor error was heard for so long is published again.
     pub repeat_after: Duration,
@@ -58,17 +59,21 @@ pub struct BackEndOptions {
     pub max_open: usize,
     /// Most endpoints remembered.
     pub max_endpoints: usize,
+    /// The fleet, if requests are for groups of it.
+    pub groups: Option<Devices>,
 }
 
 impl From<&Scenario> for BackEndOptions {
     fn from(scenario: &Scenario) -> Self {
         let longest = scenario.load.iter().map(|load| load.timeout).max();
+        let by_group = scenario.load.iter().any(|load| load.group.is_some());
         BackEndOptions {
             repeat_after: scenario.failover_bound(),
             patience: scenario.patience(),
             probe_timeout: longest.unwrap_or(DEFAULT_PROBE_TIMEOUT),
             max_open: MAX_OPEN,
             max_endpoints: scenario.devices.count() as usize,
+            groups: by_group.then(|| scenario.devices.clone()),
         }
     }
 }
@@ -161,10 +166,14 @@ pub struct BackEnd {
 impl BackEnd {
     /// A back end that is not connected yet. `random` decides its tickets.
     pub fn new(options: BackEndOptions, random: ChaCha8Rng) -> Self {
+        let registry = match &options.groups {
+            Some(devices) => Registry::with_groups(options.max_endpoints, devices.clone()),
+            None => Registry::new(options.max_endpoints),
+        };
         BackEnd {
             options,
             connected: false,
-            registry: Registry::new(options.max_endpoints),
+            registry,
             open: BTreeMap::new(),
             serials: FxHashMap::default(),
             wakes: BTreeSet::new(),

@@ -10,6 +10,7 @@ use rustc_hash::FxHashMap;
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::fleet::Devices;
 use crate::history::RegistrationChannel;
 
 /// A registration event that says less than it must.
@@ -21,6 +22,8 @@ struct Device {
     owner_port: u16,
     /// Where the endpoint stands in the list of all.
     position: usize,
+    /// Its group, and where it stands in the list of that; none if nobody asks for groups.
+    in_group: Option<(usize, usize)>,
 }
 
 #[derive(Deserialize)]
@@ -42,6 +45,8 @@ pub struct Registry {
     devices: FxHashMap<Arc<str>, Device>,
     /// All registered endpoints, so that one can be drawn in constant time.
     endpoints: Vec<Arc<str>>,
+    /// The fleet, and the registered endpoints of each group of it, if somebody asks for them.
+    groups: Option<(Devices, Vec<Vec<Arc<str>>>)>,
     /// Registers and Updates by the port of the instance that served them; ports bound it.
     served: FxHashMap<u16, u64>,
     limit: usize,
@@ -53,8 +58,26 @@ impl Registry {
         Registry {
             devices: FxHashMap::default(),
             endpoints: Vec::new(),
+            groups: None,
             served: FxHashMap::default(),
             limit,
+        }
+    }
+
+    /// The same, which knows too of which group of the fleet an endpoint is.
+    pub fn with_groups(limit: usize, devices: Devices) -> Self {
+        let lists = vec![Vec::new(); devices.groups.len()];
+        Registry {
+            groups: Some((devices, lists)),
+            ..Registry::new(limit)
+        }
+    }
+
+    /// The registered endpoints of a group, or all; in no particular order.
+    pub fn endpoints_of(&self, group: Option<usize>) -> &[Arc<str>] {
+        match (group, &self.groups) {
+            (Some(group), Some((_, lists))) => &lists[group],
+            _ => &self.endpoints,
         }
     }
 
@@ -113,9 +136,15 @@ impl Registry {
             return;
         }
         let endpoint: Arc<str> = registration.ep.as_ref().into();
+        let in_group = self.groups.as_mut().and_then(|(fleet, lists)| {
+            let group = fleet.group_index(fleet.device(&endpoint)?);
+            lists[group].push(Arc::clone(&endpoint));
+            Some((group, lists[group].len() - 1))
+        });
         let device = Device {
             owner_port: registration.reg_port,
             position: self.endpoints.len(),
+            in_group,
         };
         self.endpoints.push(Arc::clone(&endpoint));
         self.devices.insert(endpoint, device);
@@ -125,13 +154,17 @@ impl Registry {
         let Some(gone) = self.devices.remove(endpoint) else {
             return;
         };
+        let listed = "every listed endpoint is in the map";
         self.endpoints.swap_remove(gone.position);
         if let Some(moved) = self.endpoints.get(gone.position) {
-            let device = self
-                .devices
-                .get_mut(moved)
-                .expect("every listed endpoint is in the map");
-            device.position = gone.position;
+            self.devices.get_mut(moved).expect(listed).position = gone.position;
+        }
+        let lists = self.groups.as_mut().map(|(_, lists)| lists);
+        if let (Some((group, position)), Some(lists)) = (gone.in_group, lists) {
+            lists[group].swap_remove(position);
+            if let Some(moved) = lists[group].get(position) {
+                self.devices.get_mut(moved).expect(listed).in_group = Some((group, position));
+            }
         }
     }
 }
@@ -139,6 +172,7 @@ impl Registry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fleet::DeviceGroup;
     use RegistrationChannel::{Del, New, Up};
 
     fn registration(endpoint: &str, port: u16) -> String {
@@ -154,6 +188,26 @@ mod tests {
 
     fn names(endpoints: &[Arc<str>]) -> Vec<&str> {
         endpoints.iter().map(|endpoint| endpoint.as_ref()).collect()
+    }
+
+    #[test]
+    fn the_endpoints_of_a_group_are_those_of_its_devices() {
+        let group = |count, endpoint: &str| DeviceGroup {
+            count,
+            endpoint: endpoint.parse().unwrap(),
+            ..DeviceGroup::default()
+        };
+        let groups = vec![group(2, "mains-{n}"), group(3, "battery-{n}")];
+        let mut registry = Registry::with_groups(10, Devices { groups });
+        for endpoint in ["battery-2", "mains-0", "battery-3", "battery-4", "stranger"] {
+            registry.handle_event(New, &registration(endpoint, 1)).unwrap();
+        }
+        registry.handle_event(Del, &registration("battery-2", 1)).unwrap();
+        assert_eq!(names(registry.endpoints_of(Some(0))), ["mains-0"]);
+        assert_eq!(names(registry.endpoints_of(Some(1))), ["battery-4", "battery-3"]);
+        assert_eq!(registry.endpoints_of(None).len(), 4);
+        registry.handle_event(Del, &registration("battery-4", 1)).unwrap();
+        assert_eq!(names(registry.endpoints_of(Some(1))), ["battery-3"]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ fn backend() -> BackEnd {
         probe_timeout: TIMEOUT,
         max_open: 3,
         max_endpoints: 100,
+        groups: None,
     };
     BackEnd::new(options, ChaCha8Rng::seed_from_u64(42))
 }

@@ -21,17 +21,9 @@ pub fn cross_check(scenario: &mut Scenario, root: &Section<'_>) {
     scenario.warnings = warnings(scenario);
 }
 
-fn check_load(load: &Load, scenario: &Scenario, section: &Section<'_>) {
-    if load.start >= load.stop {
-        let message = format!(
-            "the load starts at {} and stops at {}: nothing would be sent",
-            show_duration(load.start),
-            show_duration(load.stop)
-        );
-        section.problems.add(section.place("start"), message);
-    }
-    if load.stop > scenario.duration {
-        let message = after_the_end("the load stops", load.stop, scenario);
+fn check_load(load: &LoadOptions, scenario: &Scenario, section: &Section<'_>) {
+    if load.stop() > scenario.duration {
+        let message = after_the_end("the load stops", load.stop(), scenario);
         section.problems.add(section.place("stop"), message);
     }
 }

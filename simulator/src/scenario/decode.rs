@@ -6,15 +6,11 @@ use super::devices::devices;
 use super::document::{Document, Node, Origin, Table, Value};
 use super::error::ScenarioError;
 use super::fault::fault;
-use super::schema::{KINDS, SCENARIO};
+use super::load::load;
+use super::schema::SCENARIO;
 use super::section::{Problems, Section};
-use super::units::parse_duration;
 use super::*;
-use crate::operation::RequestKind;
 use crate::targets::MAX_INSTANCES;
-
-/// The longest `timeout` a request may carry (northbound interface: 24 h).
-const MAX_TIMEOUT: Duration = Duration::from_secs(86_400);
 
 /// Types the whole document, or says everything that is wrong with it.
 pub fn scenario(document: &Document, wrong_path: WrongPath<'_>) -> Result<Scenario, ScenarioError> {
@@ -37,7 +33,7 @@ pub fn scenario(document: &Document, wrong_path: WrongPath<'_>) -> Result<Scenar
         load: root
             .sections("load")
             .iter()
-            .map(|section| load(section, duration))
+            .map(|section| load(section, &devices, duration))
             .collect(),
         fault: root
             .sections("fault")
@@ -151,155 +147,6 @@ fn balancer(section: &Section<'_>) -> Balancer {
             _ => Unhealthy::FailOpen,
         },
     }
-}
-
-fn load(section: &Section<'_>, end: Duration) -> Load {
-    if section.get("rate").is_none() {
-        section.missing("rate");
-    }
-    Load {
-        mix: mix(section),
-        rate: section.rate("rate", 1.0),
-        start: section.duration("start", Duration::ZERO),
-        stop: section.duration("stop", end),
-        timeout: timeout(section),
-        repeat: section.flag("repeat", true),
-        impatience: section.share("impatience"),
-        shared_tickets: section.share("shared_tickets"),
-    }
-}
-
-fn timeout(section: &Section<'_>) -> Duration {
-    let default = Duration::from_secs(20);
-    let Some(node) = section.get("timeout") else {
-        return default;
-    };
-    let timeout = match &node.value {
-        Value::Integer(millis) => u64::try_from(*millis).ok().map(Duration::from_millis),
-        Value::Text(text) => parse_duration(text).ok(),
-        _ => None,
-    };
-    match timeout {
-        Some(timeout) if timeout >= Duration::from_millis(1) && timeout <= MAX_TIMEOUT => timeout,
-        _ => {
-            section.wrong(
-                "timeout",
-                node,
-                "milliseconds or a duration such as \"20s\", from 1 ms to 24 h",
-            );
-            default
-        }
-    }
-}
-
-fn mix(section: &Section<'_>) -> Vec<MixPart> {
-    let parts = weights(section);
-    parts
-        .into_iter()
-        .map(|(kind, weight)| MixPart {
-            kind,
-            paths: paths(section, kind),
-            weight,
-        })
-        .collect()
-}
-
-/// The kinds and how often each is drawn: one, a list (a repeated name counts twice) or a table of weights.
-fn weights(section: &Section<'_>) -> Vec<(RequestKind, u32)> {
-    let Some(node) = section.get("kind") else {
-        section.missing("kind");
-        return Vec::new();
-    };
-    let mut parts: Vec<(RequestKind, u32)> = Vec::new();
-    let mut add = |kind: RequestKind, weight: u32| match parts.iter_mut().find(|part| part.0 == kind) {
-        Some(part) => part.1 = part.1.saturating_add(weight),
-        None => parts.push((kind, weight)),
-    };
-    match &node.value {
-        Value::List(items) if !items.is_empty() => {
-            items
-                .iter()
-                .filter_map(|item| kind(section, item))
-                .for_each(|kind| add(kind, 1));
-        }
-        Value::Table(table) if !table.entries.is_empty() => {
-            for entry in &table.entries {
-                let name = Node {
-                    value: Value::Text(entry.key.clone()),
-                    origin: entry.key_origin.clone(),
-                };
-                match (kind(section, &name), &entry.node.value) {
-                    (Some(kind), Value::Integer(weight @ 1..=1_000_000)) => add(kind, *weight as u32),
-                    (Some(_), _) => section.wrong("kind", &entry.node, "a weight from 1 to 1000000"),
-                    (None, _) => {}
-                }
-            }
-        }
-        Value::List(_) | Value::Table(_) => section.wrong("kind", node, "at least one kind"),
-        _ => kind(section, node).into_iter().for_each(|kind| add(kind, 1)),
-    }
-    parts
-}
-
-fn kind(section: &Section<'_>, node: &Node) -> Option<RequestKind> {
-    RequestKind::named(section.name_of("kind", node, &KINDS)?)
-}
-
-/// The paths of one kind of a load.
-fn paths(section: &Section<'_>, kind: RequestKind) -> Vec<String> {
-    let default = vec![kind.declaration().default_path.to_string()];
-    let Some(mut node) = section.get("path") else {
-        return default;
-    };
-    if let Value::Table(by_kind) = &node.value {
-        for entry in &by_kind.entries {
-            let name = Node {
-                value: Value::Text(entry.key.clone()),
-                origin: entry.key_origin.clone(),
-            };
-            section.name_of("path", &name, &KINDS);
-        }
-        match by_kind.get(kind.as_str()) {
-            Some(own) => node = own,
-            None => return default,
-        }
-    }
-    let items = match &node.value {
-        Value::List(items) => items.iter().collect(),
-        _ => vec![node],
-    };
-    if items.is_empty() {
-        section.wrong("path", node, "at least one path");
-    }
-    items
-        .into_iter()
-        .filter_map(|item| path(section, item, kind))
-        .collect()
-}
-
-fn path(section: &Section<'_>, node: &Node, kind: RequestKind) -> Option<String> {
-    let ids = match &node.value {
-        Value::Text(text) => parse_path(text),
-        _ => None,
-    };
-    let checked = match &ids {
-        Some(ids) => kind.check_path(ids),
-        None => Err("a path such as \"/3/0/0\", with numbers from 0 to 65534"),
-    };
-    match checked {
-        Ok(()) => ids.map(|ids| ids.iter().map(|id| format!("/{id}")).collect()),
-        Err(expected) => {
-            section.wrong("path", node, expected);
-            None
-        }
-    }
-}
-
-fn parse_path(text: &str) -> Option<Vec<u16>> {
-    text.strip_prefix('/')?
-        .split('/')
-        .map(|id| id.parse().ok().filter(|&id| id < u16::MAX))
-        .collect()
 }
 
 /// `[expect]`; a key may be quoted (`"tickets.lost"`) or a dotted TOML key. An option replaces the file's limit.

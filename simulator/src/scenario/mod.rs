@@ -12,6 +12,7 @@ mod draft;
 mod error;
 mod expectation;
 mod fault;
+mod load;
 pub mod schema;
 mod section;
 mod units;
@@ -24,8 +25,8 @@ use std::time::Duration;
 use crate::fault::{Fault, FaultAction};
 use crate::fleet::Devices;
 use crate::history::instance_id;
+use crate::load::LoadOptions;
 use crate::network::Impairment;
-use crate::operation::RequestKind;
 use crate::targets::{ClockOwner, Target};
 
 pub use draft::{Draft, millis, table};
@@ -57,7 +58,7 @@ pub struct Scenario {
     /// What stands between fleet and cluster.
     pub balancer: Balancer,
     /// What the back end asks for.
-    pub load: Vec<Load>,
+    pub load: Vec<LoadOptions>,
     /// What goes wrong, in the order of time.
     pub fault: Vec<Fault>,
     /// The pass/fail line.
@@ -151,38 +152,6 @@ pub struct HealthCheck {
     pub interval: Duration,
     /// So many failures in a row take it out.
     pub failures: u32,
-}
-
-/// One `[[load]]`: an open model with Poisson arrivals.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Load {
-    /// What is asked for; drawn by weight for each arrival. Not empty.
-    pub mix: Vec<MixPart>,
-    /// Arrivals per second, whatever the answers do.
-    pub rate: f64,
-    /// The first possible arrival, from the start of the run.
-    pub start: Duration,
-    /// No arrival from here on.
-    pub stop: Duration,
-    /// The request's `timeout`.
-    pub timeout: Duration,
-    /// Publish again what has neither ack nor err for F, until the terminal (the contract's rule for back ends).
-    pub repeat: bool,
-    /// The share of tickets that are published once more, whatever has become of them.
-    pub impatience: f64,
-    /// The share of requests that get the ticket of the one before them, with another endpoint.
-    pub shared_tickets: f64,
-}
-
-/// One kind of request in a load.
-#[derive(Clone, Debug, PartialEq)]
-pub struct MixPart {
-    /// The kind.
-    pub kind: RequestKind,
-    /// The paths, each as likely as the others; not empty. `/3/0/0`
-    pub paths: Vec<String>,
-    /// How often, relative to the other parts; at least 1.
-    pub weight: u32,
 }
 
 impl Scenario {

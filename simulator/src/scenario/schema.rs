@@ -364,6 +364,24 @@ pub const LOAD: &[Key] = &[
         "300",
         "Arrivals per second (open model, Poisson).",
     ),
+    key(
+        "devices",
+        Kind::Text,
+        "\"battery\"",
+        "The name of the group of devices that are asked; all of them if absent.",
+    ),
+    key(
+        "stages",
+        Kind::Tables(STAGE),
+        "",
+        "Instead of a rate and stop: rates that follow each other from start on.",
+    ),
+    key(
+        "ramp",
+        Kind::Flag,
+        "false",
+        "Each stage begins with the rate before it and changes evenly; before the first one the rate is `rate`, or 0.",
+    ),
     key("start", Kind::Duration, "\"0s\"", "The first possible arrival."),
     key(
         "stop",
@@ -395,6 +413,18 @@ pub const LOAD: &[Key] = &[
         "0.0",
         "The share of requests that get the ticket of the one before them, with another endpoint.",
     ),
+];
+
+/// `load.stages`
+pub const STAGE: &[Key] = &[
+    key("for", Kind::Duration, "\"10s\"", "How long the stage lasts."),
+    key(
+        "rate",
+        Kind::Number,
+        "300",
+        "Arrivals per second, at its end if it is a ramp; 0 is a pause.",
+    ),
+    key("ramp", Kind::Flag, "false", "As in the load, for this stage."),
 ];
 
 /// The JSON Schema (2020-12) of the scenario file.

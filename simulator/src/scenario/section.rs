@@ -9,6 +9,9 @@ use super::error::{Problem, nearest};
 use super::schema::{Key, Kind, Names};
 use super::units::{parse_duration, parse_share};
 
+/// No load asks for more in a second.
+const MAX_RATE: f64 = 1e7;
+
 /// Collects what is wrong with a document.
 pub struct Problems<'a> {
     document: &'a Document,
@@ -214,19 +217,41 @@ impl<'a> Section<'a> {
 
     /// A number above zero.
     pub fn rate(&self, key: &str, default: f64) -> f64 {
-        let number = match self.get(key).map(|node| &node.value) {
-            None => return default,
-            Some(Value::Integer(number)) => *number as f64,
-            Some(Value::Number(number)) => *number,
-            Some(_) => f64::NAN,
-        };
-        if number > 0.0 && number <= 1e7 {
-            return number;
+        match self.number(key) {
+            None => default,
+            Some(number) if number > 0.0 && number <= MAX_RATE => number,
+            Some(_) => {
+                self.wrong_value(key, "a rate per second, above 0 and at most 10000000");
+                default
+            }
         }
+    }
+
+    /// A rate that may be zero, as it is by default.
+    pub fn rate_or_none(&self, key: &str) -> f64 {
+        match self.number(key) {
+            None => 0.0,
+            Some(number) if (0.0..=MAX_RATE).contains(&number) => number,
+            Some(_) => {
+                self.wrong_value(key, "a rate per second, from 0 to 10000000");
+                0.0
+            }
+        }
+    }
+
+    /// A number; not one if the value is something else.
+    fn number(&self, key: &str) -> Option<f64> {
+        Some(match &self.get(key)?.value {
+            Value::Integer(number) => *number as f64,
+            Value::Number(number) => *number,
+            _ => f64::NAN,
+        })
+    }
+
+    fn wrong_value(&self, key: &str, expected: &str) {
         if let Some(node) = self.get(key) {
-            self.wrong(key, node, "a rate per second, above 0 and at most 10000000");
+            self.wrong(key, node, expected);
         }
-        default
     }
 
     /// A duration above zero.

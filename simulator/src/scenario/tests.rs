@@ -4,6 +4,7 @@ mod clocks;
 mod devices;
 mod failover;
 mod groups;
+mod stages;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,6 +12,8 @@ use std::time::Duration;
 use serde_json::Value as Json;
 
 use super::*;
+use crate::load::Share;
+use crate::operation::{Operation, RequestKind};
 use crate::report::schema::wrong_path;
 
 const MINIMAL: &str = "name = \"steady\"\nquestion = \"What then?\"\nduration = \"40s\"\n";
@@ -202,9 +205,14 @@ fn every_key_reaches_the_typed_scenario() {
 #[test]
 fn a_load_is_a_kind_a_list_or_weights_with_a_path_for_each() {
     let scenario = Scenario::parse(FULL, "s.toml").unwrap();
-    let part = |kind, paths: &[&str], weight| MixPart {
-        kind,
-        paths: paths.iter().map(ToString::to_string).collect(),
+    let part = |kind, paths: &[&str], weight| Share {
+        operations: paths
+            .iter()
+            .map(|path| Operation {
+                kind,
+                path: (*path).into(),
+            })
+            .collect(),
         weight,
     };
     let [weighted, listed] = scenario.load.as_slice() else {
@@ -226,7 +234,7 @@ fn a_load_is_a_kind_a_list_or_weights_with_a_path_for_each() {
     ];
     assert_eq!(listed.mix, expected);
     assert_eq!(
-        (listed.start, listed.stop),
+        (listed.start, listed.stop()),
         (Duration::ZERO, Duration::from_secs(60))
     );
 }
@@ -321,8 +329,8 @@ fn an_unknown_key_is_named_with_its_line_and_the_nearest_known_one() {
     );
     assert_eq!(
         message("[[load]]\nkind = \"read\"\nrate = 1\nspeed = 3\n"),
-        "s.toml:7:1: unknown key `speed` in [load]; known are kind, path, rate, start, stop, timeout, repeat, impatience, \
-         shared_tickets"
+        "s.toml:7:1: unknown key `speed` in [load]; known are kind, path, rate, devices, stages, ramp, start, stop, timeout, \
+         repeat, impatience, shared_tickets"
     );
 }
 
@@ -529,7 +537,7 @@ fn the_schema_has_exactly_the_keys_that_the_parser_reads() {
     let mut known = BTreeSet::new();
     known_keys("", &schema::json_schema(), &mut known);
     let mut used = BTreeSet::new();
-    for text in [full, groups::FILE.to_owned()] {
+    for text in [full, groups::FILE.to_owned(), stages::FILE.to_owned()] {
         Scenario::parse(&text, "s.toml").unwrap();
         let file: toml::Value = toml::from_str(&text).unwrap();
         used_keys("", &serde_json::to_value(file).unwrap(), &mut used);

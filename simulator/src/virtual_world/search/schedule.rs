@@ -10,6 +10,7 @@ use toml::{Table, Value};
 
 use super::faults::Drawing;
 use super::flavour::Flavour;
+use crate::load::LoadOptions;
 use crate::scenario::{Draft, Scenario, millis, table};
 use crate::seed::{Purpose, generator, pick};
 
@@ -99,15 +100,24 @@ impl Drawing {
     /// The load goes on from a second after the start to `stop`, but for the time in which nothing happens.
     fn add_loads(&self, base: &Scenario, draft: &mut Draft, rate: u32, timeout: u64, stop: Duration) {
         let seconds = |whole: u64| millis(Duration::from_secs(whole));
-        let share = f64::from(rate) / base.load.iter().map(|load| load.rate).sum::<f64>().max(1e-9);
+        let share = f64::from(rate)
+            / base
+                .load
+                .iter()
+                .map(LoadOptions::mean_rate)
+                .sum::<f64>()
+                .max(1e-9);
         for (table_of, load) in draft
             .list("load")
             .iter_mut()
             .filter_map(Value::as_table_mut)
             .zip(&base.load)
         {
+            for key in ["stages", "ramp"] {
+                table_of.remove(key);
+            }
             table_of.extend(table([
-                ("rate", (load.rate * share).into()),
+                ("rate", (load.mean_rate() * share).into()),
                 ("start", seconds(1)),
                 ("stop", millis(stop)),
                 ("timeout", seconds(timeout)),
