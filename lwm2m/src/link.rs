@@ -161,6 +161,12 @@ impl<'a> Parser<'a> {
         self.expect(b'<', "a link in angle brackets")?;
         let target = self.run(|byte| byte > b' ' && !matches!(byte, b'<' | b'>' | b'"' | 0x7F));
         self.expect(b'>', "`>` at the end of a link without white space")?;
+        if let Some(place) = bad_escape(target) {
+            return Err(LinkError::Syntax {
+                at: self.at - 1 - target.len() + place,
+                expected: "two hexadecimal digits after a percent sign (RFC 3986, 2.1)",
+            });
+        }
         let mut link = Link::new(target);
         self.skip_space();
         while self.peek() == Some(b';') {
@@ -237,6 +243,35 @@ impl<'a> Parser<'a> {
             self.at += 1 + escaped.len_utf8();
         }
     }
+}
+
+/// Where a percent sign stands without two hexadecimal digits behind it.
+fn bad_escape(target: &str) -> Option<usize> {
+    let bytes = target.as_bytes();
+    let is_escape = |at: usize| {
+        let digits = bytes.get(at + 1..at + 3);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    (0..bytes.len()).find(|at| bytes[*at] == b'%' && !is_escape(*at))
+}
+
+/// The text that a segment of a path means (RFC 3986, 2.1); `None` if that is no UTF-8, or an escape is broken.
+pub fn decode_segment(segment: &str) -> Option<Cow<'_, str>> {
+    if !segment.contains('%') {
+        return Some(Cow::Borrowed(segment));
+    }
+    let mut bytes = Vec::with_capacity(segment.len());
+    let mut rest = segment.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'%' => {
+                let mut digit = || char::from(rest.next()?).to_digit(16);
+                (digit()? * 16 + digit()?) as u8
+            }
+            byte => byte,
+        });
+    }
+    String::from_utf8(bytes).ok().map(Cow::Owned)
 }
 
 /// What may stand in a name or in a value without quotes: visible ASCII but the four that have a meaning of their own.

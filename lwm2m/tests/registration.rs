@@ -196,9 +196,13 @@ fn the_list_of_objects_is_needed_and_in_link_format() {
 fn a_root_that_is_no_path_is_refused() {
     let links = r#"<coap://x>;rt="oma.lwm2m",</1/0>"#;
     let (code, text) = refusal(&request(Code::POST, "/rd", &["ep=a"], links));
+    assert_eq!(refusal(&request(Code::POST, "/rd/x", &[], links)).0, code);
     assert_eq!(
         (&*code, &*text),
-        ("4.00", "the link with rt=\"oma.lwm2m\" must start with a slash")
+        (
+            "4.00",
+            "the link with rt=\"oma.lwm2m\" is a path of UTF-8 text that starts with a slash"
+        )
     );
     let among_others = request(
         Code::POST,
@@ -305,4 +309,73 @@ proptest! {
             Err(error) => prop_assert!(error.code.class() == 4 && !error.message.is_empty()),
         }
     }
+}
+
+#[test]
+fn a_root_means_what_its_escapes_stand_for_and_a_broken_escape_is_refused() {
+    assert_eq!(
+        lwm2m::link::decode_segment("a%20%2Fb%c3%bc"),
+        Some("a /b\u{fc}".into())
+    );
+    for broken in ["%", "%f", "%zz", "%ff"] {
+        assert_eq!(lwm2m::link::decode_segment(broken), None, "{broken}");
+    }
+    for text in [
+        "</a%zz/1>,</3/0>",
+        "</a%2>;rt=\"oma.lwm2m\",</3/0>",
+        "</a%ff>;rt=\"oma.lwm2m\",</a%ff/3/0>",
+    ] {
+        for message in list_of_objects(text) {
+            assert_eq!(refusal(&message).0, "4.00", "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_path_that_no_object_can_have_is_refused_and_a_link_to_something_else_is_not() {
+    for text in [
+        "</65536>",
+        "</3/00>",
+        "</3/0/1/2/3>",
+        "</3/0>,</03/0>",
+        "</r>;rt=\"oma.lwm2m\",</r/99999/0>",
+    ] {
+        for message in list_of_objects(text) {
+            let (code, why) = refusal(&message);
+            assert_eq!(code, "4.00", "{text}");
+            assert!(why.contains("can't be the path of an object"), "{why}");
+        }
+    }
+    for text in [
+        "</3/0>,</sensors/65536>,</x>",
+        "</r>;rt=\"oma.lwm2m\",</r/3/0>,</99999>",
+        "</3/0>,<coap://a/1>",
+    ] {
+        for message in list_of_objects(text) {
+            RegistrationRequest::parse(&message).unwrap();
+        }
+    }
+}
+
+#[test]
+fn an_update_that_says_again_who_the_device_is_changes_nothing_by_it() {
+    let message = request(Code::POST, "rd/x", &["ep=other", "lwm2m=7.0", "color=red"], "");
+    let Ok(RegistrationRequest::Update(update)) = RegistrationRequest::parse(&message) else {
+        panic!("an update");
+    };
+    assert_eq!(update.attributes, [("color", "red")]);
+}
+
+#[test]
+fn who_asks_for_another_interface_is_told_that_it_is_not_served() {
+    for (path, what) in [("dp", "/dp"), ("bs", "/bs")] {
+        let (code, why) = refusal(&request(Code::POST, path, &[], ""));
+        assert_eq!(code, "4.04");
+        assert!(why.starts_with(what), "{why}");
+    }
+}
+
+/// A Register and an Update with this list of objects: one rule holds for both.
+fn list_of_objects(text: &str) -> [Message; 2] {
+    [("rd", &["ep=dev"][..]), ("rd/x", &[])].map(|(path, query)| request(Code::POST, path, query, text))
 }

@@ -6,46 +6,107 @@ mod support;
 
 use lwm2m::coap::{Code, Kind, Message, Token};
 use server::instance::Limits;
+use std::net::SocketAddr;
 use support::ledger::{Ledger, endpoint_of, requests};
 use support::{World, device, request};
 
 const A: usize = 0;
 const B: usize = 1;
 
-#[test]
-fn a_flood_of_forged_tokens_is_not_amplified_and_costs_the_broker_no_more_than_the_limit() {
-    let limits = Limits {
-        strays_per_second: 100,
-        ..Limits::default()
-    };
-    let mut world = World::with_limits(2, limits);
-    world.register(A, "dev", device(1));
-    world.read("dev", "t1");
-    let s = world.one_request();
-    for n in 0..1000_u32 {
-        // Partitions and tags vary: A's, B's, nobody's.
-        let [_, _, high, low] = n.to_be_bytes();
-        let token = [0, low, 0, (n % 4) as u8, 0xbe, 0xef, high, low];
-        let mut message = Message::new(
-            Kind::Confirmable,
-            Code::CONTENT,
-            n as u16,
-            Token::try_from(&token[..]).unwrap(),
-        );
-        message.payload = b"forged".to_vec();
-        world.datagram(A, device(3), &message);
+/// Forged answers: partitions and tags vary (A's, B's, nobody's); so does the rest.
+fn forged(n: u32) -> Message {
+    let [_, _, high, low] = n.to_be_bytes();
+    let token = [0, low, 0, (n % 4) as u8, 0xbe, 0xef, high, low];
+    let token = Token::try_from(&token[..]).unwrap();
+    Message {
+        payload: b"forged".to_vec(),
+        ..Message::new(Kind::NonConfirmable, Code::CONTENT, n as u16, token)
     }
-    let statistics = world.instance(A).statistics().clone();
-    assert!(statistics.strays_forwarded <= 100, "{statistics:?}");
-    assert_eq!(statistics.strays_finished, 0);
-    assert!(
-        world.sent().len() <= 100,
-        "at most a Reset for each that was looked up"
-    );
-    world.answer(A, &s, Code::CONTENT, "x");
+}
+
+#[test]
+fn a_flood_of_forged_answers_costs_an_instance_its_share_the_others_less_and_the_devices_nothing() {
+    let mut world = World::new(2);
+    let id = world.register(A, "dev", device(1));
+    let shares = Limits::default().shares;
     let mut ledger = Ledger::default();
-    ledger.read(&mut world);
-    ledger.assert_ended("t1", "CONTENT");
+    for (second, hosts) in [(1, 1), (2, 1), (3, 16_384), (4, 16_384)] {
+        world.advance(1000);
+        let before: Vec<_> = [A, B].map(|n| world.instance(n).statistics().clone()).into();
+        for n in 0..45_000_u32 {
+            let [_, _, high, low] = (n % hosts).to_be_bytes();
+            let source = SocketAddr::from(([10, 1, high, low], 1024 + (n % 16_384) as u16));
+            world.datagram(A, source, &forged(n));
+        }
+        // Beside it a device is served, with its answer and its Update.
+        let ticket = format!("t{second}");
+        world.read("dev", &ticket);
+        let question = world.one_request();
+        world.answer(A, &question, Code::CONTENT, "x");
+        let mid = world.next_mid();
+        world.datagram(A, device(1), &request(Code::POST, mid, &format!("/rd/{id}")));
+        assert_eq!(world.sent().pop().unwrap().message.code, Code::CHANGED);
+        ledger.read(&mut world);
+        ledger.assert_ended(&ticket, "CONTENT");
+        let share = u64::from(match hosts {
+            1 => shares.per_source,
+            _ => shares.answers_of_strangers,
+        });
+        for n in [A, B] {
+            let (was, is) = (&before[n], world.instance(n).statistics());
+            let asked = is.strays_forwarded - was.strays_forwarded;
+            assert!(asked <= share, "{asked} of {share}");
+            assert_eq!((is.strays_finished, is.leases_lost), (0, 0));
+        }
+        let dropped = world.instance(A).statistics().beyond_share - before[A].beyond_share;
+        assert!(
+            dropped >= 45_000 - share - u64::from(shares.fruitless),
+            "{dropped}"
+        );
+    }
+}
+
+#[test]
+fn updates_of_guessed_locations_are_not_looked_up_without_end_and_known_devices_are_heard_beside_them() {
+    let mut world = World::new(1);
+    let id = world.register(A, "dev", device(1));
+    let shares = Limits::default().shares;
+    let update = |n: u16, id: &str| request(Code::POST, n, &format!("/rd/{id}"));
+    let mut answers = std::collections::BTreeMap::<String, u32>::new();
+    for n in 0..5_000_u16 {
+        let [high, low] = n.to_be_bytes();
+        let source = SocketAddr::from(([10, 1, high, low], 5683));
+        world.datagram(
+            A,
+            source,
+            &update(n, &format!("{:02x}guess{:03}", n % 256, n % 1000)),
+        );
+        let answer = world.sent().remove(0).message;
+        *answers.entry(answer.code.to_string()).or_default() += 1;
+        assert!(answer.payload.is_empty() || answers.len() == 1, "{answer:?}");
+    }
+    let expected = [
+        ("4.04".to_owned(), shares.fruitless),
+        ("5.03".to_owned(), 5_000 - shares.fruitless),
+    ];
+    assert_eq!(answers.into_iter().collect::<Vec<_>>(), expected);
+    world.datagram(A, device(1), &update(7, &id));
+    assert_eq!(world.sent()[0].message.code, Code::CHANGED);
+}
+
+#[test]
+fn who_is_not_registered_is_explained_little() {
+    let mut world = World::new(1);
+    world.register(A, "dev", device(1));
+    let explained = |world: &mut World, n: u16, message: &Message| {
+        world.datagram(A, device(n), message);
+        !world.sent().remove(0).message.payload.is_empty()
+    };
+    let question = |n: u16| request(Code::GET, n, "/");
+    let count = (0..1000).filter(|n| explained(&mut world, 2, &question(*n)));
+    assert_eq!(count.count(), 100);
+    // A device that is registered hears what is wrong.
+    assert!(explained(&mut world, 1, &question(5)));
 }
 
 #[test]

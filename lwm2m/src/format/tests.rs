@@ -84,6 +84,27 @@ fn an_instance_wrapped_in_its_own_element_is_read_as_that_instance() {
 }
 
 #[test]
+fn a_resource_is_read_inside_its_instance_and_a_multiple_one_by_its_values_where_that_is_clear() {
+    let tlv = |at: &str, payload: &[u8]| decode(ContentFormat::Tlv, &path(at), payload);
+    let battery = Node::Resource(single(9, Value::Integer(100)));
+    assert_eq!(tlv("/3/0/9", &[0x03, 0, 0xc1, 9, 0x64]).unwrap(), battery);
+    let value = Node::single(1, Value::Integer(5));
+    assert_eq!(tlv("/3/0/6/1", &[0x05, 0, 0x83, 6, 0x41, 1, 5]).unwrap(), value);
+    let sources = Node::Resource(integers(6, &[(0, 1), (1, 5)]));
+    assert_eq!(tlv("/3/0/6", &[0x41, 0, 1, 0x41, 1, 5]).unwrap(), sources);
+    // Another instance, another resource, more than was asked, or nothing at all.
+    for payload in [
+        &[0x03, 1, 0xc1, 9, 0x64][..],
+        &[0x03, 0, 0xc1, 8, 0x64],
+        &[0x06, 0, 0xc1, 9, 0x64, 0xc1, 8, 0x64],
+        &[0x00, 0],
+        &[0x41, 0, 1, 0xc1, 9, 0x64],
+    ] {
+        tlv("/3/0/9", payload).unwrap_err();
+    }
+}
+
+#[test]
 fn an_object_is_read_by_instances_and_a_single_one_without_them() {
     let instance = Instance::new(0, [single(9, Value::Integer(100))]);
     let node = Node::Object(Object::new(3, [instance]));

@@ -115,7 +115,13 @@ pub(super) fn decode_node(path: &Path, payload: &[u8]) -> Result<Node, FormatErr
         Level::Instance => decode_instance_root(path, payload, &mut elements).map(Node::Instance),
         Level::Resource => {
             let resource = match reader.next(&mut elements)? {
-                Some(element) => decode_resource(path.object_id(), &element, &mut elements)?,
+                Some(element) if element.kind == Kind::ResourceInstance => {
+                    return decode_bare_values(path, payload).map(Node::Resource);
+                }
+                Some(element) => {
+                    let element = unwrap_instance(path, element, &mut elements)?;
+                    decode_resource(path.object_id(), &element, &mut elements)?
+                }
                 None => empty_resource(path)?,
             };
             finish(&mut reader)?;
@@ -131,9 +137,42 @@ pub(super) fn decode_node(path: &Path, payload: &[u8]) -> Result<Node, FormatErr
                 return Err(misplaced(path, "an empty payload".to_owned()));
             };
             finish(&mut reader)?;
+            let element = unwrap_instance(path, element, &mut elements)?;
             decode_resource_instance(path, &element, &mut elements)
         }
     }
+}
+
+/// A device may put a resource into the instance that it belongs to: where that holds nothing else, it means the resource.
+fn unwrap_instance<'a>(
+    path: &Path,
+    element: Element<'a>,
+    elements: &mut usize,
+) -> Result<Element<'a>, FormatError> {
+    if element.kind != Kind::ObjectInstance {
+        return Ok(element);
+    }
+    if Some(element.id) != path.instance_id() {
+        return Err(misplaced(path, format!("object instance {}", element.id)));
+    }
+    let mut reader = Reader::new(element.value, element.value_at);
+    let Some(inner) = reader.next(elements)? else {
+        return Err(misplaced(path, "an empty object instance".to_owned()));
+    };
+    finish(&mut reader)?;
+    Ok(inner)
+}
+
+/// The instances of a multiple resource without the resource around them.
+fn decode_bare_values(path: &Path, payload: &[u8]) -> Result<Resource, FormatError> {
+    let whole = Element {
+        kind: Kind::MultipleResource,
+        id: path.last_id(),
+        at: 0,
+        value: payload,
+        value_at: 0,
+    };
+    decode_resource(path.object_id(), &whole, &mut 0)
 }
 
 /// Refuses whatever follows the one element that was expected.

@@ -13,6 +13,7 @@ use parameters::Parameters;
 use crate::coap::{Code, Message, option};
 use crate::format::ContentFormat;
 use crate::link::{self, Link};
+use crate::path::Path;
 
 /// The lifetime of a registration whose Register has no `lt`, in seconds: a day.
 pub const DEFAULT_LIFETIME: u32 = 86_400;
@@ -137,6 +138,9 @@ impl<'a> RegistrationRequest<'a> {
     pub fn parse(message: &'a Message) -> Result<Self, RegistrationError> {
         let mut segments = message.options.all(option::URI_PATH);
         let (first, id, more) = (segments.next(), segments.next(), segments.next());
+        if let Some(what) = first.and_then(not_served) {
+            return Err(RegistrationError::new(Code::NOT_FOUND, what));
+        }
         if first != Some(REGISTRATION_PATH.as_bytes()) || more.is_some() {
             return Err(RegistrationError::new(
                 Code::NOT_FOUND,
@@ -158,6 +162,15 @@ impl<'a> RegistrationRequest<'a> {
                 ),
             )),
         }
+    }
+}
+
+/// Interfaces of LwM2M that are asked for at fixed paths, and not served here.
+fn not_served(first: &[u8]) -> Option<&'static str> {
+    match first {
+        b"dp" => Some("/dp, the Send operation of LwM2M 1.1, is not served here; a registration goes to /rd"),
+        b"bs" => Some("/bs is a bootstrap server's, and this is none; a registration goes to /rd"),
+        _ => None,
     }
 }
 
@@ -189,7 +202,7 @@ impl<'a> Register<'a> {
             ));
         }
         let attributes = parameters.rest();
-        let register = Register {
+        Ok(Register {
             endpoint,
             lifetime,
             version,
@@ -198,13 +211,7 @@ impl<'a> Register<'a> {
             sms,
             links,
             attributes,
-        };
-        if register.root().is_some_and(|root| !root.starts_with('/')) {
-            return Err(RegistrationError::bad_request(
-                "the link with rt=\"oma.lwm2m\" must start with a slash",
-            ));
-        }
-        Ok(register)
+        })
     }
 
     /// The path under which the device's objects stand, as it wrote it, if it named one.
@@ -228,6 +235,9 @@ pub fn root<'l>(links: &'l [Link<'_>]) -> Option<&'l str> {
 impl<'a> Update<'a> {
     fn parse(registration_id: &'a str, message: &'a Message) -> Result<Self, RegistrationError> {
         let mut parameters = Parameters::parse(message)?;
+        // What only a Register can say, and some clients say again: it changes nothing.
+        parameters.take("ep");
+        parameters.take("lwm2m");
         let binding = match parameters.take("b") {
             None => None,
             Some(text) => Some(Binding::parse(text).ok_or_else(|| bad_binding(text, Version::V1_1))?),
@@ -312,5 +322,35 @@ fn links(message: &Message) -> Result<Vec<Link<'_>>, RegistrationError> {
     }
     let text = std::str::from_utf8(&message.payload)
         .map_err(|error| RegistrationError::bad_request(format!("the list of objects: {error}")))?;
-    link::parse(text).map_err(|error| RegistrationError::bad_request(error.to_string()))
+    let links = link::parse(text).map_err(|error| RegistrationError::bad_request(error.to_string()))?;
+    let root = root(&links).unwrap_or("/");
+    let is_path = root.starts_with('/') && !root.contains(['?', '#']);
+    if !is_path
+        || root
+            .split('/')
+            .any(|segment| link::decode_segment(segment).is_none())
+    {
+        return Err(RegistrationError::bad_request(
+            "the link with rt=\"oma.lwm2m\" is a path of UTF-8 text that starts with a slash",
+        ));
+    }
+    match links.iter().find(|link| is_impossible(&link.target, root)) {
+        Some(link) => Err(RegistrationError::bad_request(format!(
+            "{} can't be the path of an object or instance: at most four numbers from 0 to 65535 without leading zeros",
+            link.target
+        ))),
+        None => Ok(links),
+    }
+}
+
+/// Numbers below the root that name no object, instance or resource. What is no number is a link to something else.
+fn is_impossible(target: &str, root: &str) -> bool {
+    let Some(below) = target.strip_prefix(root.trim_end_matches('/')) else {
+        return false;
+    };
+    let Some(segments) = below.strip_prefix('/').filter(|segments| !segments.is_empty()) else {
+        return false;
+    };
+    let is_number = |segment: &str| !segment.is_empty() && segment.bytes().all(|byte| byte.is_ascii_digit());
+    segments.split('/').all(is_number) && below.parse::<Path>().is_err()
 }

@@ -1,5 +1,6 @@
 //! What an instance is told at its start.
 
+use super::admission::Shares;
 use crate::member::InstanceId;
 use crate::mutant::Planted;
 use lwm2m::coap;
@@ -40,8 +41,8 @@ pub struct Limits {
     pub ring_bytes: usize,
     /// Registrations, updates and de-registrations that wait for the broker at one time.
     pub uplinks_pending: usize,
-    /// Answers for other instances that are forwarded or finished per second.
-    pub strays_per_second: u32,
+    /// What may be asked of the store by whom nobody knows.
+    pub shares: Shares,
     /// Calls that wait for the broker; beyond it, requests of devices are answered 5.03.
     pub calls_pending: usize,
 }
@@ -55,7 +56,7 @@ impl Default for Limits {
             request_bytes: 64 * 1024,
             ring_bytes: 64 * 1024 * 1024,
             uplinks_pending: 16_384,
-            strays_per_second: 50_000,
+            shares: Shares::default(),
             calls_pending: 65_536,
         }
     }

@@ -3,6 +3,7 @@
 //! A device is answered after the store has what it asked for, by the reply of the very script that stored it. While
 //! the store can't be reached the answer is 5.03, never a success.
 
+use super::admission::Way;
 use super::{Instance, Purpose};
 use crate::mutant::Mutant;
 use crate::northbound::json_string;
@@ -29,7 +30,7 @@ impl Instance {
             Err(error) => {
                 let endpoint = endpoint_in(&message.options).unwrap_or("");
                 tracing::debug!(source = %id.peer, endpoint, "a request of a device is refused: {error}");
-                self.statistics.messages_refused += 1;
+                self.statistics.requests_refused += 1;
                 return self.refuse(id, error.code, &error.message);
             }
         };
@@ -38,6 +39,11 @@ impl Instance {
             self.uplinks_pending >= limits.uplinks_pending || self.pending.len() >= limits.calls_pending;
         if self.membership().is_none() || !self.command_up || full {
             return self.unavailable(id);
+        }
+        if !self.admission.admits(self.now, id.peer, Way::Request) {
+            self.statistics.beyond_share += 1;
+            tracing::debug!(source = %id.peer, "a request is not looked at: its sender has used up its share of this second");
+            return self.respond(id, Response::of(Code::SERVICE_UNAVAILABLE));
         }
         match request {
             RegistrationRequest::Register(register) => self.register(id, &register),
@@ -64,7 +70,7 @@ impl Instance {
     /// Says no; why, only as often as the message layer may explain anything to whom nobody knows.
     fn refuse(&mut self, id: RequestId<SocketAddr>, code: Code, why: &str) {
         let mut response = Response::of(code);
-        if self.coap.may_explain(self.now) {
+        if self.admission.knows(id.peer) || self.coap.may_explain(self.now) {
             response.payload = why.as_bytes().to_vec();
         }
         self.respond(id, response);
@@ -204,6 +210,7 @@ impl Instance {
         match reply.status() {
             "STRANGER" => {
                 self.statistics.strangers_refused += 1;
+                self.admission.was_fruitless(self.now, id.peer);
                 tracing::debug!(source = %id.peer, "a De-register from an address that is not the device's is refused");
                 return self.refuse(id, Code::UNAUTHORIZED, STRANGER);
             }
@@ -228,6 +235,11 @@ impl Instance {
         };
         if stored {
             self.statistics.uplinks += 1;
+            self.admission.vouch(id.peer);
+        } else {
+            self.statistics.requests_refused += 1;
+            self.admission.was_fruitless(self.now, id.peer);
+            tracing::debug!(source = %id.peer, ?uplink, "a request of a device is refused: no such registration");
         }
         self.respond(id, response);
         self.orders(reply.into_rest(rest));

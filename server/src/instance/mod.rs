@@ -9,6 +9,7 @@
 //! from back ends), [`holder`] (exchanges with devices), [`stray`] (answers that the balancer brought here by mistake),
 //! [`suspension`] (when lifetimes do not end), [`reconnection`] (what is done first at a broker that may be another one).
 
+mod admission;
 mod chore;
 mod config;
 mod device;
@@ -18,14 +19,17 @@ mod reconnection;
 mod ring;
 mod steward;
 mod stray;
+mod summary;
 mod suspension;
 
+pub use admission::Shares;
 pub use config::{Config, Dialect, Limits};
 
 use crate::member::Member;
 use crate::mutant::Mutant;
 use crate::partition::Partition;
 use crate::store::{Call, LEASE_ARGUMENT, Reply, Script};
+use admission::{Admission, Seldom};
 use holder::Exchanges;
 use lwm2m::coap::{Endpoint, Event, RequestId};
 use lwm2m::time::Time;
@@ -38,6 +42,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 use stray::{Answer, Strays};
+use summary::Summary;
 use suspension::Comparison;
 
 /// What the world tells the instance.
@@ -150,6 +155,10 @@ pub struct Statistics {
     pub uplinks: u64,
     /// Messages of devices that the message layer did not take.
     pub messages_refused: u64,
+    /// Requests of devices that the registration interface refused.
+    pub requests_refused: u64,
+    /// Messages for which the store was not asked, because their senders had used up their share.
+    pub beyond_share: u64,
     /// De-registers from another address than the device's.
     pub strangers_refused: u64,
     /// Requests of devices answered 5.03.
@@ -190,6 +199,9 @@ pub struct Instance {
     uplinks_pending: usize,
     ring: Ring,
     strays: Strays,
+    admission: Admission,
+    refusals_logged: Seldom,
+    summary: Summary,
     message_id: u16,
     leaving: Option<Time>,
     leave_extensions: u32,
@@ -220,7 +232,10 @@ impl Instance {
             exchanges: Exchanges::default(),
             own: VecDeque::new(),
             refused_finishes: Vec::new(),
-            strays: Strays::new(config.limits.strays_per_second),
+            strays: Strays::default(),
+            admission: Admission::new(config.limits.shares.clone()),
+            refusals_logged: Seldom::default(),
+            summary: Summary::default(),
             message_id: rng.next_u32() as u16,
             seat: Seat::Outside {
                 join_at: Time::ZERO,
@@ -288,6 +303,7 @@ impl Instance {
         self.work_through_events();
         self.membership_timers();
         self.leave_when_done();
+        self.summarize();
         while let Some((to, data)) = self.coap.poll_transmit() {
             self.outputs.push_back(Output::Datagram { to, data });
         }
@@ -368,7 +384,7 @@ impl Instance {
         self.exchanges = Exchanges::default();
         self.own.clear();
         self.refused_finishes.clear();
-        self.strays = Strays::new(self.config.limits.strays_per_second);
+        self.strays = Strays::default();
         self.pending.clear();
         self.uplinks_pending = 0;
         self.outputs.clear();
@@ -487,7 +503,10 @@ impl Instance {
             return;
         };
         self.statistics.calls_refused += 1;
-        tracing::error!(script = ?pending.call.script, "the broker refused a script: {error}");
+        // A full broker refuses thousands a second, each for the same reason.
+        if let Some(times) = self.refusals_logged.happened(self.now, Duration::from_secs(1)) {
+            tracing::error!(script = ?pending.call.script, times, "the broker refused a script: {error}");
+        }
         match pending.purpose {
             Purpose::Uplink(id, _) => self.uplink_failed(id),
             Purpose::Join { .. } => self.join_later(Duration::from_secs(1)),

@@ -5,6 +5,7 @@
 //! the store, with the device's response as the proof. Empty acknowledgements and Resets have no token: they follow the
 //! way that the last stray of their source went, or are dropped, and CoAP heals it.
 
+use super::admission::Way;
 use super::holder::outcome;
 use super::{Instance, Purpose};
 use crate::northbound::Request;
@@ -16,10 +17,10 @@ use rustc_hash::FxHashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-/// How long the way of a source's last stray is remembered.
+/// How long the way of a source's last stray is remembered, at least, unless there are too many.
 const REMEMBER_WAY: Duration = Duration::from_secs(10);
-/// How many ways are remembered.
-const WAYS: usize = 16_384;
+/// How many ways are remembered in each of two generations.
+const WAYS: usize = 8192;
 /// How many strays may wait for the store.
 const PEEKING: usize = 4096;
 
@@ -33,53 +34,53 @@ pub(super) struct Answer {
 }
 
 /// What is known of strays.
+#[derive(Default)]
 pub(super) struct Strays {
-    /// To whom the last stray of a source went.
-    ways: FxHashMap<SocketAddr, (String, Time)>,
+    ways: Ways,
     /// Responses that wait for the store's word on their token.
     peeking: FxHashMap<Token, Answer>,
     /// Confirmable responses whose outcome is on its way to the store.
     finishing: FxHashMap<Token, (SocketAddr, Fingerprint)>,
     /// What is handled now came from another member.
     forwarded: bool,
-    per_second: u32,
-    second: u64,
-    spent: u32,
+}
+
+/// To whom the last stray of a source went. Two generations: to forget costs nothing, however many there are.
+#[derive(Default)]
+struct Ways {
+    young: FxHashMap<SocketAddr, String>,
+    old: FxHashMap<SocketAddr, String>,
+    began: Time,
+}
+
+impl Ways {
+    fn remember(&mut self, source: SocketAddr, member: &str, now: Time) {
+        if self.young.len() >= WAYS {
+            self.age(now);
+        }
+        self.young.insert(source, member.to_owned());
+    }
+
+    fn of(&mut self, source: SocketAddr, now: Time) -> Option<&str> {
+        if now - self.began > REMEMBER_WAY {
+            self.age(now);
+        }
+        let way = self.young.get(&source).or_else(|| self.old.get(&source));
+        way.map(String::as_str)
+    }
+
+    fn age(&mut self, now: Time) {
+        // After a long silence both are too old.
+        let silent = now - self.began > 2 * REMEMBER_WAY;
+        self.old = std::mem::take(&mut self.young);
+        if silent {
+            self.old.clear();
+        }
+        self.began = now;
+    }
 }
 
 impl Strays {
-    pub fn new(per_second: u32) -> Self {
-        Strays {
-            ways: FxHashMap::default(),
-            peeking: FxHashMap::default(),
-            finishing: FxHashMap::default(),
-            forwarded: false,
-            per_second,
-            second: 0,
-            spent: 0,
-        }
-    }
-
-    /// True while this second's share is not used up.
-    fn allowed(&mut self, now: Time) -> bool {
-        let second = now.as_micros() / 1_000_000;
-        if second != self.second {
-            self.second = second;
-            self.spent = 0;
-        }
-        self.spent += 1;
-        self.spent <= self.per_second
-    }
-
-    fn remember_way(&mut self, source: SocketAddr, member: &str, now: Time) {
-        if self.ways.len() >= WAYS {
-            self.ways.retain(|_, (_, at)| now - *at <= REMEMBER_WAY);
-        }
-        if self.ways.len() < WAYS {
-            self.ways.insert(source, (member.to_owned(), now));
-        }
-    }
-
     pub fn peeked(&mut self, token: Token) -> Option<Answer> {
         self.peeking.remove(&token)
     }
@@ -92,16 +93,17 @@ impl Strays {
 impl Instance {
     /// A response, an empty acknowledgement or a Reset that belongs to no exchange here.
     pub(super) fn stray(&mut self, answer: Answer) {
-        if self.membership().is_none() || !self.strays.allowed(self.now) {
+        let full = self.pending.len() >= self.config.limits.calls_pending;
+        if self.membership().is_none() || full {
             self.statistics.strays_dropped += 1;
             return;
         }
         if answer.message.code == Code::EMPTY {
             // One that came from another member goes no further: two members may each believe it to be the other's.
-            let way = self.strays.ways.get(&answer.source);
-            let way = way.filter(|(_, at)| !self.strays.forwarded && self.now - *at <= REMEMBER_WAY);
-            match way.map(|(member, _)| member.clone()) {
-                Some(member) => self.forward(&member, answer),
+            let way = self.strays.ways.of(answer.source, self.now);
+            match way.map(str::to_owned).filter(|_| !self.strays.forwarded) {
+                Some(member) if self.admits(&answer) => self.forward(&member, answer),
+                Some(_) => self.statistics.beyond_share += 1,
                 None => self.statistics.strays_dropped += 1,
             }
             return;
@@ -109,6 +111,10 @@ impl Instance {
         let Some(parts) = TokenParts::of(answer.message.token) else {
             return self.unwanted(&answer);
         };
+        if !self.admits(&answer) {
+            self.statistics.beyond_share += 1;
+            return;
+        }
         let Some(m) = self.membership() else { return };
         match m
             .view
@@ -117,11 +123,16 @@ impl Instance {
         {
             Some(member) => {
                 let member = member.to_string();
-                self.strays.remember_way(answer.source, &member, self.now);
+                self.strays.ways.remember(answer.source, &member, self.now);
                 self.forward(&member, answer);
             }
             None => self.finish_through_store(parts, answer),
         }
+    }
+
+    fn admits(&mut self, answer: &Answer) -> bool {
+        let way = Way::Answer(answer.message.encoded_length());
+        self.admission.admits(self.now, answer.source, way)
     }
 
     fn forward(&mut self, member: &str, answer: Answer) {
@@ -180,9 +191,11 @@ impl Instance {
         };
         let asked = (reply.status() == "OK").then(|| Asked::parse(reply)).flatten();
         let (Some(asked), Some(parts)) = (asked, TokenParts::of(token)) else {
+            self.admission.was_fruitless(self.now, answer.source);
             return self.unwanted(&answer);
         };
         if !asked.is_answered_by(&answer) {
+            self.admission.was_fruitless(self.now, answer.source);
             // No Reset: a device whose NAT moved it says so in its next Update, and a later copy of this counts.
             self.statistics.strays_dropped += 1;
             tracing::debug!(source = %answer.source, device = %asked.device, %token, "an answer from another address than the question went to, or to another message: dropped");

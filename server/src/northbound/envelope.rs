@@ -91,7 +91,8 @@ impl<'a> Envelope<'a> {
                 reply_to,
             }),
             (Err(reason), ep) => Scan::Malformed(Malformed {
-                ep,
+                // It becomes part of keys and of what is published.
+                ep: ep.filter(|ep| ep.len() <= MAX_ENDPOINT_BYTES),
                 ticket,
                 reply_to,
                 reason,

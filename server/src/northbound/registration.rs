@@ -37,9 +37,10 @@ fn push_attributes(json: &mut String, link: &Link<'_>) {
         match &attribute.value {
             None => json.push_str("null"),
             Some(AttributeValue::Quoted(text)) => push_string(json, text),
+            // A number that is spelled otherwise than numbers are (leading zeros, a plus) may be a name.
             Some(AttributeValue::Token(text)) => match text.parse::<i32>() {
-                Ok(number) => push_display(json, number),
-                Err(_) => push_string(json, text),
+                Ok(number) if number.to_string() == **text => push_display(json, number),
+                _ => push_string(json, text),
             },
         }
     }
@@ -60,12 +61,6 @@ pub fn add_attr(attributes: &[(&str, &str)]) -> String {
     json
 }
 
-/// `root`: the path under which the objects stand, always with a slash at its end; `"/"` if the device named none.
-pub fn root(root: Option<&str>) -> String {
-    let named = root.unwrap_or("/").trim_end_matches('/');
-    super::json_string(&format!("{named}/"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,11 +78,11 @@ mod tests {
 
     #[test]
     fn attribute_values_are_numbers_strings_or_null() {
-        let text = r#"</3/0>;n=3;neg=-7;q="3";ver=1.1;big=2147483648;hb;n=4;s="a\"b""#;
+        let text = r#"</3/0>;n=3;neg=-7;q="3";ver=1.1;big=2147483648;hb;n=4;s="a\"b";z=007;p=+5"#;
         let links = link::parse(text).unwrap();
         assert_eq!(
             obj_link(&links),
-            r#"[{"url":"/3/0","at":{"n":3,"neg":-7,"q":"3","ver":"1.1","big":"2147483648","hb":null,"s":"a\"b"}}]"#
+            r#"[{"url":"/3/0","at":{"n":3,"neg":-7,"q":"3","ver":"1.1","big":"2147483648","hb":null,"s":"a\"b","z":"007","p":"+5"}}]"#
         );
     }
 
@@ -98,13 +93,5 @@ mod tests {
             add_attr(&[("x", "y"), ("Q", ""), ("a\"", "\u{1}")]),
             r#"{"x":"y","Q":"","a\"":"\u0001"}"#
         );
-    }
-
-    #[test]
-    fn the_root_ends_with_a_slash() {
-        assert_eq!(root(None), r#""/""#);
-        assert_eq!(root(Some("/")), r#""/""#);
-        assert_eq!(root(Some("/lwm2m")), r#""/lwm2m/""#);
-        assert_eq!(root(Some("/lwm2m/")), r#""/lwm2m/""#);
     }
 }

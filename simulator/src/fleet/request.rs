@@ -34,6 +34,8 @@ pub(super) struct Done {
 
 /// A Content-Format that nobody has registered (it is of the range for experiments; RFC 7252, 12.3).
 const UNKNOWN_FORMAT: u32 = 65_000;
+/// A critical option that nobody has registered (odd; RFC 7252, 12.2).
+const UNKNOWN_CRITICAL: u16 = 65_001;
 
 impl Done {
     /// True for what a server has to decode.
@@ -41,9 +43,22 @@ impl Done {
         self.kind == Method::Read && !self.response.payload.is_empty()
     }
 
-    /// Makes nonsense of the content, in one of the ways of broken devices.
+    /// Makes nonsense of the answer, in one of the ways of broken devices: its content, or an option without which it means
+    /// something else.
     pub(super) fn spoil(&mut self, random: &mut impl Rng) {
-        let (format, payload): (u32, &[u8]) = match random.random_range(0..3) {
+        (self.value, self.values) = (None, None);
+        let way = random.random_range(0..6);
+        // The first of several blocks, one from the middle, an option that nobody knows.
+        let odd = [
+            (option::BLOCK2, 0x0d),
+            (option::BLOCK2, 0x1d),
+            (UNKNOWN_CRITICAL, 1),
+        ];
+        if let Some((number, value)) = odd.get(way) {
+            self.response.options.push_uint(*number, *value);
+            return;
+        }
+        let (format, payload): (u32, &[u8]) = match way - odd.len() {
             // A resource of 200 bytes, of which none is there.
             0 => (ContentFormat::Tlv.number().into(), &[0xc8, 0, 200]),
             // Not UTF-8.
@@ -53,7 +68,6 @@ impl Done {
         self.response.options = Options::new();
         self.response.options.push_uint(option::CONTENT_FORMAT, format);
         self.response.payload = payload.to_vec();
-        (self.value, self.values) = (None, None);
     }
 }
 

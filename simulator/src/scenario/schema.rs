@@ -236,7 +236,7 @@ pub const DEVICES: &[Key] = &[
         "nonsense",
         Kind::Share,
         "0.0",
-        "The share of reads that devices answer with content that nobody can read; they end with UNDECODABLE.",
+        "The share of reads that devices answer so that nobody can read it: broken content, blocks, an unknown critical option; they end with UNDECODABLE.",
     ),
     key(
         "network",

@@ -2,6 +2,7 @@
 
 use lwm2m::coap::{Code, Options, option};
 use lwm2m::format::{self, ContentFormat, FormatError};
+use lwm2m::link;
 use lwm2m::path::Path;
 use lwm2m::registration::{MAX_ROOT_BYTES, Version};
 
@@ -54,7 +55,11 @@ impl Request {
     /// The CoAP request for `device`.
     pub fn to_coap(&self, device: &Device<'_>) -> Result<CoapRequest, EncodeError> {
         let mut options = Options::new();
-        options.push_uri_path(device.root);
+        let root = device.root.split('/').filter(|segment| !segment.is_empty());
+        for segment in root {
+            let segment = link::decode_segment(segment).unwrap_or(segment.into());
+            options.push(option::URI_PATH, segment.as_bytes());
+        }
         push_path(&mut options, self.path());
         let (code, payload) = match self {
             Request::Read { format, .. } => {

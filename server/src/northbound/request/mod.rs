@@ -10,7 +10,6 @@ mod tests;
 pub use coap::{CoapRequest, Device, EncodeError};
 pub use response::Undecodable;
 
-use lwm2m::coap::MAX_MESSAGE_BYTES;
 use lwm2m::format::{self, ContentFormat, FormatError};
 use lwm2m::node::Node;
 use lwm2m::path::{Level, Path};
@@ -19,7 +18,7 @@ use serde_json::value::RawValue;
 use super::json::{members, shortened, text};
 
 /// The longest payload that is sent to a device, in bytes: what fits a datagram beside header and options.
-pub const MAX_DEVICE_PAYLOAD: usize = MAX_MESSAGE_BYTES - 1024;
+pub const MAX_DEVICE_PAYLOAD: usize = 1024;
 
 /// The kinds of request that the interface has, and whether they can be executed.
 const KINDS: [(&str, bool); 13] = [

@@ -274,8 +274,12 @@ fn parse_value(json: &str, value_type: ValueType) -> Option<Value> {
             "false" => Some(Value::Boolean(false)),
             _ => None,
         },
-        // Devices count seconds: a part of one is cut off, towards the past.
-        ValueType::Time => json.parse().ok().map(|ms: i64| Value::Time(ms.div_euclid(1000))),
+        // Devices count seconds. A part of one would be cut off, and nobody told.
+        ValueType::Time => json
+            .parse()
+            .ok()
+            .filter(|ms: &i64| ms.rem_euclid(1000) == 0)
+            .map(|ms| Value::Time(ms.div_euclid(1000))),
         ValueType::Opaque => BASE64.decode(&*text(json)?).ok().map(Value::Opaque),
         ValueType::ObjectLink => text(json)?.parse().ok().map(Value::ObjectLink),
     }
@@ -290,7 +294,9 @@ fn spelling(value_type: ValueType) -> &'static str {
         ValueType::Unsigned => "an unsigned is a positive number of 64 bits without a fraction",
         ValueType::Float => "a float is a number of 64 bits",
         ValueType::Boolean => "a boolean is true or false",
-        ValueType::Time => "a time is a whole number of milliseconds since 1970",
+        ValueType::Time => {
+            "a time is a number of milliseconds since 1970, in whole seconds (devices count no parts of one)"
+        }
         ValueType::Opaque => "an opaque is a string with base64 and its padding",
         ValueType::ObjectLink => "an objlnk is a string like \"3:0\"",
     }

@@ -184,7 +184,7 @@ fn a_rejected_request_is_not_executed_and_its_copy_is_rejected_too() {
 }
 
 #[test]
-fn nonsense_is_of_three_kinds_and_only_about_what_was_read() {
+fn nonsense_is_of_six_kinds_and_only_about_what_was_read() {
     let mut fleet = registered(of(DeviceGroup {
         nonsense: 1.0,
         ..DeviceGroup::default()
@@ -194,12 +194,18 @@ fn nonsense_is_of_three_kinds_and_only_about_what_was_read() {
         deliver(&mut fleet, secs(1), &read(message_id));
         let answer = one_sent(&mut fleet);
         assert_eq!(answer.code, Code::CONTENT);
-        answers.insert((answer.options.get_uint(option::CONTENT_FORMAT), answer.payload));
+        let format = answer.options.get_uint(option::CONTENT_FORMAT);
+        let odd = [option::BLOCK2, 65_001].map(|number| answer.options.get_uint(number));
+        let content = odd == [None, None];
+        answers.insert((format, odd, answer.payload.len() * usize::from(content)));
     }
     let expected = [
-        (Some(0), vec![0xff]),
-        (Some(11_542), vec![0xc8, 0, 200]),
-        (Some(65_000), b"?".to_vec()),
+        (Some(0), [None, None], 1),
+        (Some(0), [None, Some(1)], 0),
+        (Some(0), [Some(0x0d), None], 0),
+        (Some(0), [Some(0x1d), None], 0),
+        (Some(11_542), [None, None], 3),
+        (Some(65_000), [None, None], 1),
     ];
     assert_eq!(answers.into_iter().collect::<Vec<_>>(), expected);
     let said = events(&mut fleet);

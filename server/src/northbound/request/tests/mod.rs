@@ -135,7 +135,7 @@ fn the_devices_root_stands_before_the_path() {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the payload is limited to 7168 bytes and the device's root to 255, found 0 and 256"
+        "the payload is limited to 1024 bytes and the device's root to 255, found 0 and 256"
     );
 }
 
@@ -288,7 +288,7 @@ fn numbers_of_the_older_dialect_are_taken_as_what_the_resource_holds() {
         .2,
         b"1"
     );
-    let time = r#"{"kind":"singleResource","id":13,"type":"TIME","value":-1}"#;
+    let time = r#"{"kind":"singleResource","id":13,"type":"TIME","value":-1000}"#;
     assert_eq!(
         on_the_wire(&parsed(&write("/3/0/13", time, "")), &DEVICE).2,
         [0xc1, 13, 0xff]

@@ -37,8 +37,12 @@ fn values_beyond_their_type_are_refused() {
     );
     assert_eq!(
         value("/3/0/13", "time", "1.5"),
-        "/3/0/13: a time is a whole number of milliseconds since 1970, found 1.5"
+        "/3/0/13: a time is a number of milliseconds since 1970, in whole seconds (devices count no parts of one), found 1.5"
     );
+    // A device would be given 1367491215 and nobody told.
+    for milliseconds in ["1367491215123", "-1", "999"] {
+        assert!(value("/3/0/13", "time", milliseconds).contains("in whole seconds"));
+    }
     assert_eq!(
         value("/5/0/0", "opaque", "\"AQI\""),
         "/5/0/0: an opaque is a string with base64 and its padding, found \"AQI\""
@@ -58,7 +62,7 @@ fn values_beyond_their_type_are_refused() {
     let big = format!("\"{}\"", "x".repeat(8000));
     assert_eq!(
         value("/3/0/15", "string", &big),
-        "a write has at most 7168 bytes of payload, this one has 8004"
+        "a write has at most 1024 bytes of payload, this one has 8004"
     );
 }
 
