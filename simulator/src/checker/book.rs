@@ -3,13 +3,17 @@
 //! In: the entries of a history, one after the other. The invariants look at the book before an entry is written into
 //! it, and once more at the end.
 
+use std::collections::BTreeMap;
+
 use rustc_hash::FxHashMap;
 
 use super::Rules;
+use super::endpoint::{Endpoint, Registered};
 use super::message::{Body, Message};
 use super::timeline::Timeline;
 use crate::dialect::ErrorCode;
-use crate::history::{Entry, Event, REDIS};
+use crate::fault::FaultKind;
+use crate::history::{CoapCode, Entry, Event, REDIS};
 use crate::operation::{Method, RequestKind};
 
 /// So long a refusal is remembered, by the broker's clock (rule 3).
@@ -72,10 +76,25 @@ pub struct Executions {
     pub exchange: (u16, Box<str>),
     /// The number of the entry of the last one.
     pub last_index: u64,
+    /// The different codes that the device answered.
+    pub codes: Vec<CoapCode>,
     /// The instance that sent the first one, if that is known.
     pub sender: Option<Box<str>>,
     /// The process of that instance then: 1 for its first.
     pub sender_life: u32,
+}
+
+/// What the device answered to a read that this ticket may have asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// The code.
+    pub code: CoapCode,
+    /// The value of one resource, as text.
+    pub value: Option<Box<str>>,
+    /// The values of several, by their path below that of the request.
+    pub values: Option<BTreeMap<String, String>>,
+    /// Nobody can read it.
+    pub nonsense: bool,
 }
 
 /// Everything about one ticket.
@@ -111,6 +130,8 @@ pub struct Ticket {
     pub terminal: Option<Terminal>,
     pub terminal_copies: u32,
     pub executions: Option<Executions>,
+    /// For a read that is open: the different answers to reads of its path since it was sent.
+    pub answers: Vec<Answer>,
     /// The number of the era in which it was first sent.
     pub born_era: u32,
     /// The number of the era in which it was sent, acked or repeated last.
@@ -171,19 +192,31 @@ impl Ticket {
     }
 }
 
+/// What became of a registration.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It began or was refreshed.
+    InForce,
+    /// It made way for another one.
+    Replaced,
+    /// It ended.
+    Ended,
+}
+
 /// All that is known so far.
 pub struct Book {
     pub rules: Rules,
     pub timeline: Timeline,
     pub tickets: Vec<Ticket>,
-    pub endpoints: Vec<Box<str>>,
+    endpoints: Vec<Endpoint>,
+    /// How many tickets have no outcome.
+    pub open_tickets: usize,
     /// The number of the entry that is looked at.
     pub index: u64,
     /// The device executed a read and said so: the ledger covers reads.
     pub ledger_has_reads: bool,
     /// The device executed a changing request and said so.
     pub ledger_has_changes: bool,
-    open: rustc_hash::FxHashSet<TicketId>,
     by_name: FxHashMap<Box<str>, TicketId>,
     by_endpoint_name: FxHashMap<Box<str>, EndpointId>,
     by_argument: FxHashMap<(EndpointId, Box<str>), TicketId>,
@@ -205,7 +238,7 @@ impl Book {
             index: 0,
             ledger_has_reads: false,
             ledger_has_changes: false,
-            open: Default::default(),
+            open_tickets: 0,
             by_name: Default::default(),
             by_endpoint_name: Default::default(),
             by_argument: Default::default(),
@@ -220,7 +253,36 @@ impl Book {
     }
 
     pub fn endpoint_name(&self, id: EndpointId) -> &str {
+        &self.endpoints[id as usize].name
+    }
+
+    /// What is known of an endpoint.
+    pub fn of_endpoint(&self, id: EndpointId) -> &Endpoint {
         &self.endpoints[id as usize]
+    }
+
+    /// How many endpoints were ever heard of.
+    pub fn endpoints(&self) -> usize {
+        self.endpoints.len()
+    }
+
+    /// When the first of the open tickets of an endpoint was acked, if one was.
+    pub fn oldest_ack(&self, id: EndpointId) -> Option<u64> {
+        let open = self.endpoints[id as usize].open.iter();
+        let acked = open.filter_map(|open| Some(self.ticket(*open).ack?.at_us));
+        acked.min()
+    }
+
+    /// It was announced what became of a registration.
+    pub fn registration_announced(&mut self, at_us: u64, ep: &str, change: Change) {
+        let id = self.intern(ep);
+        let endpoint = &mut self.endpoints[id as usize];
+        match change {
+            Change::InForce => endpoint.announced(at_us),
+            // The next one follows in the same step.
+            Change::Replaced => {}
+            Change::Ended => endpoint.registered = Registered::Ended,
+        }
     }
 
     /// The ticket that a message is about, if it was ever sent.
@@ -292,6 +354,22 @@ impl Book {
             Event::DeviceRebooted { ep } => {
                 let endpoint = self.intern(ep);
                 self.rebooted.insert(endpoint, self.index);
+                self.device(ep).goes_away(entry.at_us);
+            }
+            Event::DeviceDeregistered { ep } => self.device(ep).goes_away(entry.at_us),
+            Event::DeviceRegistered { ep, .. } | Event::DeviceUpdated { ep, .. } => {
+                self.device_heard(ep, entry)
+            }
+            Event::DeviceLostRegistration { ep, .. } | Event::DeviceRefused { ep, .. } => {
+                self.device(ep).is_hindered(entry.at_us);
+            }
+            Event::DeviceAsleep { ep, until_us } => self.device(ep).is_hindered(*until_us),
+            Event::DeviceRejected { ep, .. } => self.device(ep).rejected_us = Some(entry.at_us),
+            // Nobody knows the new address until the device speaks from it.
+            Event::Fault { action, affected, .. } if *action == FaultKind::NatRebind => {
+                affected
+                    .iter()
+                    .for_each(|ep| self.device(ep).goes_away(entry.at_us));
             }
             Event::DeviceForgetful { ep } => {
                 let endpoint = self.intern(ep);
@@ -315,20 +393,52 @@ impl Book {
             return;
         };
         if self.tickets[id as usize].forget_late_refusal(&self.timeline, entry.at_us) {
-            self.open.insert(id);
+            self.opens(id);
         }
     }
 
     /// What was published and is under way while the clock is set comes to a cluster that may have forgotten a refusal.
     fn clock_touched(&mut self, at_us: u64) {
         let under_way = at_us.saturating_sub(self.rules.bound_us);
+        let mut opened = Vec::new();
         for (id, ticket) in self.tickets.iter_mut().enumerate() {
             let refused_at = ticket.terminal.as_ref().map(|terminal| terminal.mark.at_us);
             let repeated =
                 ticket.last_published_us > refused_at && ticket.last_published_us >= Some(under_way);
             if repeated && ticket.forget_refusal(&self.timeline, at_us) {
-                self.open.insert(id as TicketId);
+                opened.push(id as TicketId);
             }
+        }
+        opened.into_iter().for_each(|id| self.opens(id));
+    }
+
+    fn opens(&mut self, id: TicketId) {
+        let endpoint = self.tickets[id as usize].endpoint;
+        self.endpoints[endpoint as usize].open.push(id);
+        self.open_tickets += 1;
+    }
+
+    fn closes(&mut self, id: TicketId, at_us: u64) {
+        let ticket = &mut self.tickets[id as usize];
+        ticket.answers = Vec::new();
+        let endpoint = &mut self.endpoints[ticket.endpoint as usize];
+        endpoint.ended_us = at_us;
+        let before = endpoint.open.len();
+        endpoint.open.retain(|open| *open != id);
+        self.open_tickets -= before - endpoint.open.len();
+    }
+
+    fn device(&mut self, ep: &str) -> &mut Endpoint {
+        let id = self.intern(ep);
+        &mut self.endpoints[id as usize]
+    }
+
+    /// The device got an answer, so the cluster knows where it is. At a Register it begins its requests anew.
+    fn device_heard(&mut self, ep: &str, entry: &Entry) {
+        let registers = matches!(entry.event, Event::DeviceRegistered { .. });
+        let device = self.device(ep);
+        if registers || device.reachable_since(entry.at_us).is_none() {
+            device.is_back(entry.at_us);
         }
     }
 
@@ -337,7 +447,7 @@ impl Book {
             return *id;
         }
         let id = self.endpoints.len() as EndpointId;
-        self.endpoints.push(ep.into());
+        self.endpoints.push(Endpoint::named(ep));
         self.by_endpoint_name.insert(ep.into(), id);
         id
     }
@@ -358,10 +468,10 @@ impl Book {
             None => self.open_ticket(entry, ep, ticket, timeout_ms.saturating_mul(1000)),
         };
         let era = self.timeline.era();
-        let known = &mut self.tickets[id as usize];
-        if known.forget_refusal(&self.timeline, entry.at_us) {
-            self.open.insert(id);
+        if self.tickets[id as usize].forget_refusal(&self.timeline, entry.at_us) {
+            self.opens(id);
         }
+        let known = &mut self.tickets[id as usize];
         known.attempts += 1;
         known.era = era;
         if *published {
@@ -413,13 +523,14 @@ impl Book {
             terminal: None,
             terminal_copies: 0,
             executions: None,
+            answers: Vec::new(),
             born_era: self.timeline.era(),
             era: self.timeline.era(),
             crossed_eras: false,
             next_of_same_name: self.by_name.get(name).copied(),
         });
         self.by_name.insert(name.into(), id);
-        self.open.insert(id);
+        self.opens(id);
         id
     }
 
@@ -463,7 +574,7 @@ impl Book {
                 outcome: terminal.0,
                 fingerprint: terminal.1,
             });
-            self.open.remove(&id);
+            self.closes(id, mark.at_us);
         }
     }
 
@@ -474,13 +585,17 @@ impl Book {
             message_id,
             token,
             argument,
+            code,
             from,
             ..
         } = event
         else {
             return;
         };
-        self.ledger_has_reads |= *kind == Method::Read;
+        if *kind == Method::Read {
+            self.ledger_has_reads = true;
+            self.record_answer(event);
+        }
         let Some(argument) = argument else { return };
         self.ledger_has_changes = true;
         let Some(id) = self.find_argument(ep, argument) else {
@@ -491,6 +606,9 @@ impl Book {
             Some(executions) => {
                 executions.count += 1;
                 executions.last_index = mark.index;
+                if !executions.codes.contains(code) {
+                    executions.codes.push(*code);
+                }
             }
             none => {
                 let exchange = (*message_id, token.as_str().into());
@@ -499,9 +617,42 @@ impl Book {
                     first: mark,
                     exchange,
                     last_index: mark.index,
+                    codes: vec![*code],
                     sender: from.as_deref().map(Into::into),
                     sender_life,
                 });
+            }
+        }
+    }
+
+    /// The device answered a read: whoever waits for one of that path may get this.
+    fn record_answer(&mut self, event: &Event) {
+        let Event::DeviceExecuted {
+            ep,
+            path,
+            code,
+            value,
+            values,
+            nonsense,
+            ..
+        } = event
+        else {
+            return;
+        };
+        let Some(endpoint) = self.endpoint(ep) else { return };
+        for id in &self.endpoints[endpoint as usize].open {
+            let ticket = &mut self.tickets[*id as usize];
+            if ticket.kind != RequestKind::Read || *ticket.path != **path {
+                continue;
+            }
+            let answer = Answer {
+                code: *code,
+                value: value.as_deref().map(Into::into),
+                values: values.clone(),
+                nonsense: *nonsense,
+            };
+            if !ticket.answers.contains(&answer) {
+                ticket.answers.push(answer);
             }
         }
     }
@@ -511,7 +662,11 @@ impl Book {
         if self.timeline.era() <= 1 {
             return;
         }
-        for id in &self.open {
+        for endpoint in &mut self.endpoints {
+            endpoint.registered = Registered::Never;
+        }
+        let open = self.endpoints.iter().flat_map(|endpoint| &endpoint.open);
+        for id in open {
             let known = &mut self.tickets[*id as usize];
             known.crossed_eras = true;
             known.ack = None;

@@ -52,6 +52,8 @@ breaches! {
     Late = "late",
     /// The outcome was TIMEOUT, though nothing stood between the cluster and the device.
     Unserved = "unserved",
+    /// An error that the cluster or a device gave, as far as the history tells, without a lawful cause.
+    UnlawfulError = "unlawful_error",
     /// A registration event out of sequence, or one that contradicts what the device was told.
     Event = "event",
 }

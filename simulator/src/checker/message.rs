@@ -3,6 +3,7 @@
 //! In: the text as heard, in either dialect of the northbound interface. Out: a [`Message`].
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 
 use rustc_hash::FxHasher;
@@ -52,6 +53,9 @@ pub enum Body {
     End,
 }
 
+/// Values with their types, by their path below that of the request: `0/6/1`.
+pub type Values = BTreeMap<String, (String, String)>;
+
 /// The device's answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Response {
@@ -59,6 +63,8 @@ pub struct Response {
     pub code: String,
     /// The value of a single resource, as text, with its type.
     pub value: Option<(String, String)>,
+    /// The values of what has several.
+    pub values: Values,
     /// Equal for equal answers.
     pub fingerprint: u64,
 }
@@ -152,6 +158,37 @@ impl<'a> Speaker<'a> {
     }
 }
 
+fn type_of(node: &Json) -> String {
+    node["type"].as_str().unwrap_or_default().to_ascii_lowercase()
+}
+
+fn text(value: &Json) -> Option<String> {
+    match value {
+        Json::Null | Json::Array(_) | Json::Object(_) => None,
+        Json::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    }
+}
+
+/// Puts all values of a node under their paths below it.
+fn collect(node: &Json, path: &str, values: &mut Values) {
+    let kind = type_of(node);
+    for children in ["values", "resources", "instances"] {
+        for (id, child) in node[children].as_object().into_iter().flatten() {
+            let path = if path.is_empty() {
+                id.clone()
+            } else {
+                format!("{path}/{id}")
+            };
+            match (text(child), text(&child["value"])) {
+                (Some(text), _) => drop(values.insert(path, (kind.clone(), text))),
+                (None, Some(text)) => drop(values.insert(path, (type_of(child), text))),
+                (None, None) => collect(child, &path, values),
+            }
+        }
+    }
+}
+
 impl Response {
     fn read(resp: &Json) -> Response {
         let code = resp["code"].as_str().unwrap_or_default().to_string();
@@ -160,17 +197,16 @@ impl Response {
         } else {
             &resp["node"]
         };
-        let value = match &node["value"] {
-            Json::Null | Json::Array(_) | Json::Object(_) => None,
-            Json::String(text) => Some(text.clone()),
-            other => Some(other.to_string()),
-        };
-        let kind = node["type"].as_str().unwrap_or_default().to_ascii_lowercase();
+        let mut values = Values::new();
+        if node["value"].is_null() {
+            collect(node, "", &mut values);
+        }
         let mut hasher = FxHasher::default();
         resp.to_string().hash(&mut hasher);
         Response {
             code,
-            value: value.map(|value| (kind, value)),
+            value: text(&node["value"]).map(|value| (type_of(node), value)),
+            values,
             fingerprint: hasher.finish(),
         }
     }

@@ -9,92 +9,37 @@ mod book;
 mod breach;
 mod clocks;
 mod device;
+mod endpoint;
 mod invariant;
+mod judged;
 mod message;
 mod registration;
+mod rules;
 mod story;
 mod timeline;
+mod unrest;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
-use crate::fault::{DeviceMood, Fault, FaultAction};
 use crate::history::Entry;
-use crate::network::Impairment;
-use crate::scenario::Scenario;
 
 pub use book::{Mark, Outcome, Terminal, Ticket};
 pub use breach::Breach;
+pub use judged::{Excuse, Judged};
 pub use message::{Body, ErrorBody, Message, Response, Speaker};
+pub use rules::Rules;
 pub use story::tell_stories;
+pub use unrest::Span;
 
 use book::Book;
 use invariant::Invariant;
 
 /// Counter-examples kept per rule: enough to see a pattern, few enough to read.
 const EXAMPLES_PER_BREACH: usize = 5;
-
-/// A device that is away for no longer is asked again before a request times out.
-const SHORT_ABSENCE: Duration = Duration::from_secs(5);
-
-/// The times that the contract refers to.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub struct Rules {
-    /// F in microseconds.
-    pub bound_us: u64,
-    /// The lease in microseconds.
-    pub lease_us: u64,
-    /// Every device can be reached most of the time: the network loses nothing, and no fault takes a device away for
-    /// long.
-    pub lossless: bool,
-    /// The longest that a datagram may be under way, in microseconds.
-    pub way_us: u64,
-}
-
-impl Rules {
-    /// Those of a scenario.
-    pub fn of(scenario: &Scenario) -> Rules {
-        let micros = |duration: std::time::Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        Rules {
-            bound_us: micros(scenario.failover_bound()),
-            lease_us: micros(scenario.cluster.lease),
-            lossless: lossless(scenario),
-            way_us: micros(longest_way(scenario)),
-        }
-    }
-}
-
-/// Beside what the network of the scenario does to a datagram: the time that it may spend in the sockets.
-const IN_SOCKETS: Duration = Duration::from_millis(500);
-
-fn longest_way(scenario: &Scenario) -> Duration {
-    // A datagram is held back for the jitter to be overtaken, and its copy has a delay of its own.
-    let way = scenario
-        .networks()
-        .map(|network| network.latency + network.jitter * 2 + network.duplicate_delay);
-    way.max().unwrap_or_default() + IN_SOCKETS
-}
-
-fn lossless(scenario: &Scenario) -> bool {
-    let loses_nothing = |network: &Impairment| network.loss == 0.0 && network.mtu == 0;
-    let harmless = |fault: &Fault| match &fault.action {
-        FaultAction::Devices(fault) => match fault.mood {
-            DeviceMood::Reboot { off: away } | DeviceMood::Sleep { duration: away } => away <= SHORT_ABSENCE,
-            DeviceMood::NatRebind | DeviceMood::Deregister { .. } => false,
-        },
-        action => action.kind().spares_devices(),
-    };
-    // A device that acknowledges first and answers later may wait long for the acknowledgement of its answer. A Reset has
-    // no token: where another instance hears it, who asked does not learn of it.
-    let mut groups = scenario.devices.groups.iter();
-    let prompt = groups.all(|group| group.separate == 0.0 && group.reject == 0.0);
-    prompt && scenario.networks().all(loses_nothing) && scenario.fault.iter().all(harmless)
-}
 
 /// One counter-example.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -129,6 +74,8 @@ pub struct Judgement {
     pub counts: BTreeMap<Breach, u64>,
     /// The first counter-examples of each.
     pub violations: Vec<Violation>,
+    /// How often each rule was applied, and how often it looked away.
+    pub judged: std::collections::BTreeMap<Breach, Judged>,
     /// Tickets that were open when the broker forgot, and never ended.
     pub lost_with_broker: u64,
     /// Tickets that were open when the run was interrupted, within their time.
@@ -157,9 +104,20 @@ impl Judgement {
 #[derive(Default)]
 pub struct Found {
     judgement: Judgement,
+    counts: judged::Counts,
 }
 
 impl Found {
+    /// A rule was applied.
+    fn judged(&mut self, rule: Breach) {
+        self.counts.judged(rule);
+    }
+
+    /// A rule looked away.
+    fn excused(&mut self, rule: Breach, why: Excuse) {
+        self.counts.excused(rule, why);
+    }
+
     fn add(
         &mut self,
         breach: Breach,
@@ -236,9 +194,18 @@ impl Checker {
         for invariant in &mut self.invariants {
             invariant.observe(entry, message, &self.book, &mut self.found);
         }
-        self.registrations
+        let change = self
+            .registrations
             .observe(entry, &self.book.timeline, &mut self.found);
+        if let Some((ep, change)) = change {
+            self.book.registration_announced(entry.at_us, &ep, change);
+        }
         self.book.record(entry, message);
+    }
+
+    /// The spans in which the cluster had something to get over.
+    pub fn unrest(&self) -> &[Span] {
+        self.book.timeline.unrest()
     }
 
     /// The ticket that a message is about.
@@ -258,6 +225,7 @@ impl Checker {
         }
         self.registrations.finish(&self.book.timeline, &mut self.found);
         let mut judgement = self.found.judgement;
+        judgement.judged = self.found.counts.by_rule();
         let copies = |ticket: &Ticket| u64::from(ticket.ack_copies) + u64::from(ticket.terminal_copies);
         judgement.repeat_copies = self.book.tickets.iter().map(copies).sum();
         judgement.event_gaps = self.registrations.gaps;

@@ -5,6 +5,7 @@
 use rustc_hash::FxHashMap;
 use serde::Deserialize;
 
+use super::book::Change;
 use super::device::Devices;
 use super::timeline::Timeline;
 use super::{Breach, Found};
@@ -56,9 +57,42 @@ pub fn endpoint_of(message: &str) -> Option<String> {
         .map(|registration: Registration| registration.ep)
 }
 
+/// How a registration ended.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Another one took its place.
+    Replaced,
+    /// For good.
+    Over,
+}
+
+/// Of which endpoint an event says that a registration ended, and how.
+pub fn ending_of(event: &Event) -> Option<(String, Ending)> {
+    let Event::Registration {
+        channel: RegistrationChannel::Del,
+        message,
+    } = event
+    else {
+        return None;
+    };
+    let registration: Registration = serde_json::from_str(message).ok()?;
+    let ending = match registration.reason.as_deref() {
+        Some("replaced") => Ending::Replaced,
+        _ => Ending::Over,
+    };
+    Some((registration.ep, ending))
+}
+
 impl Registrations {
     /// Judges the next entry; others than registration events and eras pass by.
-    pub fn observe(&mut self, entry: &Entry, timeline: &Timeline, found: &mut Found) {
+    ///
+    /// Says of which endpoint what became of a registration.
+    pub fn observe(
+        &mut self,
+        entry: &Entry,
+        timeline: &Timeline,
+        found: &mut Found,
+    ) -> Option<(String, Change)> {
         self.devices.observe(entry, found);
         match &entry.event {
             Event::Era { .. } => self.last.clear(),
@@ -70,7 +104,20 @@ impl Registrations {
                     _ => serde_json::from_str(message),
                 };
                 match parsed {
-                    Ok(registration) => self.judge(entry.at_us, *channel, registration, timeline, found),
+                    Ok(registration) => {
+                        let change = match channel {
+                            RegistrationChannel::Del
+                                if registration.reason.as_deref() == Some("replaced") =>
+                            {
+                                Change::Replaced
+                            }
+                            RegistrationChannel::Del => Change::Ended,
+                            RegistrationChannel::New | RegistrationChannel::Up => Change::InForce,
+                        };
+                        let ep = registration.ep.clone();
+                        self.judge(entry.at_us, *channel, registration, timeline, found);
+                        return Some((ep, change));
+                    }
                     Err(error) => found.add(Breach::Event, entry.at_us, "", "", || {
                         format!("unreadable: {error}")
                     }),
@@ -78,6 +125,7 @@ impl Registrations {
             }
             _ => {}
         }
+        None
     }
 
     /// The end of the history.
@@ -93,6 +141,7 @@ impl Registrations {
         timeline: &Timeline,
         found: &mut Found,
     ) {
+        found.judged(Breach::Event);
         let reason = new.reason.as_deref();
         self.devices
             .announced(at_us, channel, &new.ep, &new.reg_id, reason, found);

@@ -8,15 +8,9 @@ use rustc_hash::FxHashMap;
 
 use super::Rules;
 use super::clocks::Clock;
+use super::unrest::{Span, Unrest};
 use crate::fault::FaultKind;
 use crate::history::{BACK_END, Entry, Event, REDIS};
-
-/// A stretch of time in microseconds; `to` is `u64::MAX` while it lasts.
-#[derive(Copy, Clone, Debug, PartialEq)]
-pub struct Span {
-    pub from: u64,
-    pub to: u64,
-}
 
 /// What an instance needs in order to serve, and when it had it all.
 #[derive(Debug)]
@@ -55,6 +49,15 @@ pub struct Timeline {
     /// The clocks that were touched, by whose they are.
     clocks: FxHashMap<String, Clock>,
     any_harm: bool,
+    unrest: Unrest,
+    /// Whether the network can lose datagrams, now and after each fault of it that is to come.
+    lossy: std::vec::IntoIter<bool>,
+    /// It can now.
+    is_lossy: bool,
+    /// When it could last, if that is over.
+    lossy_until: u64,
+    /// When a clock of an instance was last touched; it may run wrong ever since.
+    instance_clock_us: Option<u64>,
     disconnected: Vec<Span>,
     /// When the broker had no memory for what begins.
     full: Vec<Span>,
@@ -85,7 +88,13 @@ impl Presence {
 
 impl Timeline {
     pub fn new(rules: &Rules) -> Self {
+        let mut lossy = rules.lossy.clone().into_iter();
         Timeline {
+            unrest: Unrest::default(),
+            is_lossy: lossy.next().unwrap_or(false),
+            lossy,
+            lossy_until: 0,
+            instance_clock_us: None,
             bound_us: rules.bound_us,
             lease_us: rules.lease_us,
             ring_us: 2 * rules.lease_us + 1_000_000,
@@ -120,6 +129,7 @@ impl Timeline {
     pub fn record(&mut self, entry: &Entry) {
         self.last_us = self.last_us.max(entry.at_us);
         match &entry.event {
+            Event::Sent { .. } | Event::Heard { .. } | Event::Registration { .. } => return,
             Event::BackEnd { connected: true } => {
                 self.ever_connected = true;
                 self.back_end_changed(entry.at_us, true);
@@ -147,6 +157,10 @@ impl Timeline {
                 if *harmful {
                     self.harm(entry.at_us, 0);
                 }
+                self.unrest.stir(entry.at_us, entry.at_us + self.bound_us);
+                if *action == FaultKind::Network {
+                    self.network_changed(entry.at_us);
+                }
                 for id in instances {
                     match action {
                         FaultKind::Kill => self.change(id, entry.at_us, |it| it.ready = false),
@@ -170,18 +184,69 @@ impl Timeline {
                 let open = self.full.iter_mut().filter(|span| span.to == u64::MAX);
                 open.for_each(|span| span.to = entry.at_us);
             }
-            Event::Era { .. } => self.era += 1,
+            Event::Health { .. } => self.unrest.stir(entry.at_us, entry.at_us + self.bound_us),
+            Event::Era { .. } => {
+                self.era += 1;
+                if self.era > 1 {
+                    self.unrest
+                        .stir(entry.at_us, entry.at_us + self.bound_us + self.ring_us);
+                }
+            }
             Event::Ended { interrupted } => self.ended = Some(*interrupted),
-            _ => {}
+            _ => return,
         }
+        self.look_for_what_lasts(entry.at_us);
+    }
+
+    /// As long as nobody serves, nobody hears, or the broker is full, the cluster cannot be at rest.
+    fn look_for_what_lasts(&mut self, at: u64) {
+        let lasts = |span: &Span| span.to == u64::MAX;
+        let nobody = !self.instances.is_empty() && !self.instances.values().any(Presence::serves);
+        let cut_off = self.disconnected.last().is_some_and(lasts) || self.full.iter().any(lasts);
+        // Who begins where nobody was has to be sure that nobody is.
+        let until = at.saturating_add(self.bound_us + self.ring_us);
+        self.unrest.lasts(at, nobody || cut_off, until);
+    }
+
+    fn network_changed(&mut self, at: u64) {
+        let before = std::mem::replace(&mut self.is_lossy, self.lossy.next().unwrap_or(false));
+        if before {
+            self.lossy_until = at;
+        }
+    }
+
+    /// The spans in which the cluster has something to get over.
+    pub fn unrest(&self) -> &[Span] {
+        self.unrest.spans()
+    }
+
+    /// Since when the cluster has had nothing to get over; `None` if it has.
+    pub fn at_rest_since(&self, at: u64) -> Option<u64> {
+        self.unrest.over_since(at)
+    }
+
+    /// Since when the network has lost nothing; `None` if it may.
+    pub fn lossless_since(&self) -> Option<u64> {
+        (!self.is_lossy).then_some(self.lossy_until)
+    }
+
+    /// True if an instance may have reckoned by a wrong clock until now.
+    pub fn instance_clock_touched(&self) -> bool {
+        self.instance_clock_us.is_some()
+    }
+
+    /// True if something happened between these that an instance may have died of, as its members see it.
+    pub fn harmed_between(&self, from: u64, to: u64) -> bool {
+        let late = self.harmed.iter().rev().skip_while(|harm| harm.at > to);
+        let mut within = late.take_while(|harm| harm.at.saturating_add(harm.bound_us) >= from);
+        within.next().is_some()
     }
 
     fn harm(&mut self, at: u64, set_back_us: u64) {
         self.any_harm = true;
-        self.harmed.push(Harm {
-            at,
-            bound_us: self.bound_us.saturating_add(set_back_us),
-        });
+        let bound_us = self.bound_us.saturating_add(set_back_us);
+        self.harmed.push(Harm { at, bound_us });
+        self.unrest.stir(at, at.saturating_add(bound_us));
     }
 
     /// Leases are over early if the broker's clock, or a member's, goes on by much of one, and a little late if the
@@ -190,6 +255,10 @@ impl Timeline {
         let clock = self.clocks.entry(of.to_string()).or_default();
         let jump = clock.touch(at, ahead_us, rate_ppm);
         let gained = clock.gained(at.saturating_sub(self.lease_us), at);
+        self.unrest.stir(at, at.saturating_add(self.bound_us));
+        if of != REDIS {
+            self.instance_clock_us = Some(at);
+        }
         if jump < 0 {
             self.harm(at, jump.unsigned_abs().min(self.lease_us));
         }
@@ -233,10 +302,11 @@ impl Timeline {
         change(presence);
         let now = presence.serves();
         match (before, now) {
-            (false, true) => presence.spans.push(Span {
-                from: at.saturating_add(newcomer_us),
-                to: u64::MAX,
-            }),
+            (false, true) => {
+                let from = at.saturating_add(newcomer_us);
+                presence.spans.push(Span { from, to: u64::MAX });
+                self.unrest.stir(at, from.saturating_add(self.bound_us));
+            }
             (true, false) => {
                 if let Some(span) = presence.spans.last_mut() {
                     span.to = at;

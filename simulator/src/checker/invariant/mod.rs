@@ -11,6 +11,7 @@ mod orphan;
 mod out_of_order;
 mod terminal_before_ack;
 mod two_voices;
+mod unlawful_error;
 mod unserved;
 mod wrong_value;
 
@@ -41,8 +42,9 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(orphan::Orphan),
         Box::new(double_execution::DoubleExecution),
         Box::new(out_of_order::OutOfOrder),
-        Box::new(wrong_value::WrongValue::default()),
+        Box::new(wrong_value::WrongValue),
         Box::new(late::Late),
-        Box::new(unserved::Unserved::default()),
+        Box::new(unserved::Unserved),
+        Box::new(unlawful_error::UnlawfulError::default()),
     ]
 }

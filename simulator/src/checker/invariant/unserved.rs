@@ -1,69 +1,94 @@
 //! A device that can be reached is served: no request ends with TIMEOUT because the cluster forgot to go on with it.
 //!
-//! A lossy network, a fault of the last moments or a busy device are lawful reasons for a TIMEOUT. So one is accused only
-//! if the network of the scenario loses nothing, and for [`CALM_US`] before it nothing was done to the cluster and the
-//! device answered no other request either: then whoever held its exchange, or should have, did not do so.
-
-use rustc_hash::FxHashMap;
+//! A fault, a loss, a device that is away or busy are lawful reasons for a TIMEOUT, each for as long as it lasts. What
+//! counts is how long nothing stood between the cluster and the device: since the request was acked, since the device
+//! answered the one before it, since the last fault was over. If its turn came after all that, a datagram there and back is
+//! enough. If it may have been under way before, its next copy is due when as much time has passed again as since the oldest
+//! request of the device was taken (RFC 7252, 4.2: each wait is twice the one before), and ACK_TIMEOUT.
+//!
+//! What was never sent, though nothing else was open for the device, needs no network at all.
 
 use super::Invariant;
-use crate::checker::book::{Book, EndpointId};
-use crate::checker::message::{Body, Message};
-use crate::checker::{Breach, Found};
+use crate::checker::book::{Book, Ticket};
+use crate::checker::message::{Body, ErrorBody, Message};
+use crate::checker::{Breach, Excuse, Found};
 use crate::dialect::ErrorCode;
-use crate::history::{Entry, Event};
+use crate::history::Entry;
 
-/// Longer than a takeover, and than two retransmissions of CoAP (RFC 7252, 4.8: 3 s and 6 s at most) after it.
-const CALM_US: u64 = 12_000_000;
+/// How much later a device answers that acknowledges first.
+const SEPARATE_US: u64 = 200_000;
 
-#[derive(Default)]
-pub struct Unserved {
-    /// When the world last changed for the cluster.
-    disturbed_us: u64,
-    /// When each device last answered a request.
-    answered_us: FxHashMap<EndpointId, u64>,
-}
+pub struct Unserved;
 
 impl Invariant for Unserved {
     fn observe(&mut self, entry: &Entry, message: Option<&Message<'_>>, book: &Book, found: &mut Found) {
-        if matches!(
-            entry.event,
-            Event::Fault { .. }
-                | Event::Era { .. }
-                | Event::BackEnd { .. }
-                | Event::BrokerFull { .. }
-                | Event::InstanceStarted { .. }
-                | Event::InstanceReady { .. }
-                | Event::InstanceExited { .. }
-        ) {
-            self.disturbed_us = entry.at_us;
-        }
-        let Some(message) = message.filter(|_| book.rules.lossless) else {
+        let Some(message) = message else { return };
+        let Body::Error(error) = &message.body else { return };
+        if error.code != ErrorCode::Timeout {
             return;
-        };
+        }
         let Some(ticket) = book.find(message).map(|id| book.ticket(id)) else {
             return;
         };
-        let code = match &message.body {
-            Body::Response(_) => {
-                self.answered_us.insert(ticket.endpoint, entry.at_us);
-                return;
-            }
-            Body::Error(error) => &error.code,
-            _ => return,
-        };
-        let (Some(ack), ErrorCode::Timeout, None) = (ticket.ack, code, &ticket.terminal) else {
+        if ticket.ended() {
             return;
-        };
-        let answered = self.answered_us.get(&ticket.endpoint).copied().unwrap_or(0);
-        let idle_since = ack.at_us.max(answered).max(self.disturbed_us);
-        if entry.at_us.saturating_sub(idle_since) >= CALM_US {
-            found.about(Breach::Unserved, entry.at_us, book, ticket, || {
-                format!(
-                    "TIMEOUT, though for {:.1} s nothing hindered anybody from asking the device",
-                    (entry.at_us - idle_since) as f64 / 1e6
-                )
-            });
+        }
+        match idle_us(entry.at_us, error, ticket, book) {
+            Err(why) => found.excused(Breach::Unserved, why),
+            Ok(idle) => {
+                found.judged(Breach::Unserved);
+                found.about(Breach::Unserved, entry.at_us, book, ticket, || {
+                    format!(
+                        "TIMEOUT, though for {:.1} s nothing hindered anybody from asking the device",
+                        idle as f64 / 1e6
+                    )
+                });
+            }
         }
     }
+}
+
+/// For how long the device could have been asked, if that was enough.
+fn idle_us(at_us: u64, error: &ErrorBody, ticket: &Ticket, book: &Book) -> Result<u64, Excuse> {
+    let rules = &book.rules;
+    if ticket.crossed_eras {
+        return Err(Excuse::Era);
+    }
+    let acked = ticket.ack.ok_or(Excuse::Missed)?.at_us;
+    let endpoint = book.of_endpoint(ticket.endpoint);
+    let at_rest = book.timeline.at_rest_since(at_us).ok_or(Excuse::Fault)?;
+    let oldest = book.oldest_ack(ticket.endpoint).unwrap_or(acked);
+    let turn = acked.max(endpoint.ended_us);
+    let idle_since = |hindered: u64| at_us.saturating_sub(turn.max(hindered));
+    // It waits for nobody, and for no datagram.
+    let alone = endpoint.open.len() == 1 && error.sent == Some(false);
+    if alone && idle_since(at_rest) >= 2 * rules.bound_us {
+        return Ok(idle_since(at_rest));
+    }
+    let lossless = book.timeline.lossless_since().ok_or(Excuse::Loss)?;
+    let reachable = endpoint.reachable_since(at_us).ok_or(Excuse::Device)?;
+    // A Reset has no token: where another instance hears it, who asked does not learn of it, nor from any copy.
+    if endpoint.rejected_us >= Some(oldest) {
+        return Err(Excuse::Device);
+    }
+    let hindered = at_rest.max(lossless).max(reachable);
+    let there_and_back = 2 * rules.delay_us + if rules.separate { SEPARATE_US } else { 0 };
+    let needed = if hindered <= oldest {
+        there_and_back
+    } else if rules.separate {
+        // The device may wait long for the acknowledgement of its answer, or have given the answer up.
+        return Err(Excuse::Device);
+    } else {
+        there_and_back + (hindered - oldest) + rules.ack_timeout_us * 3 / 2
+    };
+    let idle = idle_since(hindered);
+    if idle >= needed {
+        return Ok(idle);
+    }
+    Err(match hindered {
+        _ if turn >= hindered => Excuse::Busy,
+        _ if hindered == reachable => Excuse::Device,
+        _ if hindered == lossless => Excuse::Loss,
+        _ => Excuse::Fault,
+    })
 }

@@ -4,14 +4,11 @@
 //! - `/3/0/2`, the serial number, is the endpoint name on every virtual device.
 //! - A change that succeeded is in the ledger.
 //! - What ended with `"sent":false` is not.
-//! - What is called undecodable is something that the device said.
 //! - What is no request is called so (rule 7), and is not stored.
 
-use rustc_hash::FxHashMap;
-
 use super::Invariant;
-use crate::checker::book::{Book, Outcome, Ticket};
-use crate::checker::message::{Body, Message, Response};
+use crate::checker::book::{Answer, Book, Outcome, Ticket};
+use crate::checker::message::{Body, Message, Response, Values};
 use crate::checker::{Breach, Found};
 use crate::dialect::ErrorCode;
 use crate::history::{Entry, Event};
@@ -20,31 +17,11 @@ use crate::operation::RequestKind;
 /// Serial Number of Device (LwM2M core TS, Annex E.4).
 const SERIAL_NUMBER: &str = "/3/0/2";
 
-#[derive(Default)]
-pub struct WrongValue {
-    /// Per endpoint and path: the values that the device returned, and when last.
-    returned: FxHashMap<String, FxHashMap<String, Vec<(String, u64)>>>,
-    /// Per endpoint and path: when the device last answered a read with nonsense.
-    nonsense: FxHashMap<(String, String), u64>,
-}
+pub struct WrongValue;
 
 impl Invariant for WrongValue {
     fn observe(&mut self, entry: &Entry, message: Option<&Message<'_>>, book: &Book, found: &mut Found) {
-        if let Event::DeviceExecuted {
-            ep,
-            argument,
-            path,
-            value,
-            nonsense,
-            ..
-        } = &entry.event
-        {
-            if *nonsense {
-                self.nonsense.insert((ep.clone(), path.clone()), entry.at_us);
-            }
-            if let Some(value) = value {
-                self.note(ep, path, value, entry.at_us);
-            }
+        if let Event::DeviceExecuted { ep, argument, .. } = &entry.event {
             executed_though_not_sent(entry, ep, argument.as_deref(), book, found);
         }
         let Some(message) = message else { return };
@@ -53,16 +30,17 @@ impl Invariant for WrongValue {
         };
         let wrong = match &message.body {
             body if ticket.kind == RequestKind::Malformed => not_refused(body),
+            // A copy of it is compared with it.
+            Body::Response(_) if ticket.ended() => return,
             Body::Response(response) if ticket.kind == RequestKind::Read => {
-                self.wrong_read(response, ticket, book)
+                wrong_read(response, ticket, book)
             }
             Body::Response(response) => wrong_success(response, ticket, book),
-            Body::Error(error) if error.code == ErrorCode::Undecodable => self.wrong_judgement(ticket, book),
-            Body::Error(error) if error.sent == Some(false) && executed_in_this_era(ticket, book) => {
-                Some("\"sent\":false, but the device has executed it".into())
-            }
-            _ => None,
+            Body::Error(error) if error.sent == Some(false) => executed_in_this_era(ticket, book)
+                .then(|| "\"sent\":false, but the device has executed it".into()),
+            _ => return,
         };
+        found.judged(Breach::WrongValue);
         if let Some(wrong) = wrong {
             found.about(Breach::WrongValue, entry.at_us, book, ticket, || wrong);
         }
@@ -78,58 +56,85 @@ fn not_refused(body: &Body) -> Option<String> {
     }
 }
 
-impl WrongValue {
-    fn note(&mut self, ep: &str, path: &str, value: &str, at_us: u64) {
-        if !self.returned.contains_key(ep) {
-            self.returned.insert(ep.into(), FxHashMap::default());
-        }
-        let Some(paths) = self.returned.get_mut(ep) else {
-            return;
-        };
-        let values = paths.entry(path.into()).or_default();
-        match values.iter_mut().find(|(known, _)| known == value) {
-            Some((_, last)) => *last = at_us,
-            None => values.push((value.into(), at_us)),
-        }
+fn wrong_read(response: &Response, ticket: &Ticket, book: &Book) -> Option<String> {
+    let ep = book.endpoint_name(ticket.endpoint);
+    if let Some((_, value)) = &response.value
+        && &*ticket.path == SERIAL_NUMBER
+        && value != ep
+    {
+        return Some(format!("the serial number \"{value}\" is not that of {ep}"));
     }
-
-    /// What is wrong with calling an answer undecodable.
-    fn wrong_judgement(&self, ticket: &Ticket, book: &Book) -> Option<String> {
-        let key = (
-            book.endpoint_name(ticket.endpoint).to_owned(),
-            ticket.path.to_string(),
-        );
-        let last = self.nonsense.get(&key);
-        let said = last.is_some_and(|last| *last >= ticket.first_sent_us);
-        (book.ledger_has_reads && !said).then(|| {
+    if !book.ledger_has_reads || !response.success() {
+        return None;
+    }
+    if ticket.answers.iter().any(|answer| returned(answer, response)) {
+        return None;
+    }
+    match (&response.value, &response.values) {
+        (Some((kind, value)), _) => comparable(kind).then(|| {
             format!(
-                "called undecodable, but the device has not answered a read of {} with nonsense since it was asked",
+                "the value \"{value}\", which the device did not return for {} since it was asked",
                 ticket.path
             )
-        })
+        }),
+        (None, values) if values.is_empty() => None,
+        (None, values) => Some(wrong_node(values, ticket)),
     }
+}
 
-    fn wrong_read(&self, response: &Response, ticket: &Ticket, book: &Book) -> Option<String> {
-        let (kind, value) = response.value.as_ref()?;
-        let ep = book.endpoint_name(ticket.endpoint);
-        if &*ticket.path == SERIAL_NUMBER && value != ep {
-            return Some(format!("the serial number \"{value}\" is not that of {ep}"));
+/// True if a device's answer is what was heard, as far as that can be compared.
+fn returned(answer: &Answer, response: &Response) -> bool {
+    match (&answer.value, &answer.values) {
+        (Some(known), _) => response.value.as_ref().is_some_and(|heard| equal(known, heard)),
+        (None, Some(known)) => {
+            known.len() == response.values.len()
+                && response
+                    .values
+                    .iter()
+                    .all(|(path, heard)| known.get(path).is_some_and(|known| equal(known, heard)))
         }
-        let comparable =
-            ["string", "integer", "unsigned", "float", "boolean", "objlnk"].contains(&kind.as_str());
-        if !book.ledger_has_reads || !comparable {
-            return None;
-        }
-        let returned = self.returned.get(ep).and_then(|paths| paths.get(&*ticket.path));
-        let since = ticket.first_sent_us;
-        let mut recent = returned.into_iter().flatten().filter(|(_, last)| *last >= since);
-        if recent.any(|(known, _)| same(known, value)) {
-            return None;
-        }
-        Some(format!(
-            "the value \"{value}\", which the device did not return for {} since it was asked",
+        (None, None) => false,
+    }
+}
+
+/// The first value that is in no answer of the device.
+fn wrong_node(values: &Values, ticket: &Ticket) -> String {
+    let known = |path: &String, heard: &(String, String)| {
+        let answers = ticket.answers.iter().filter_map(|answer| answer.values.as_ref());
+        let mut of_path = answers.filter_map(|values| values.get(path));
+        of_path.any(|known| equal(known, heard))
+    };
+    match values.iter().find(|(path, heard)| !known(path, heard)) {
+        Some((path, (_, value))) => format!(
+            "the value \"{value}\" at {}/{path}, which the device did not return since it was asked",
             ticket.path
-        ))
+        ),
+        None => format!(
+            "values of {} that the device did not return together",
+            ticket.path
+        ),
+    }
+}
+
+fn comparable(kind: &str) -> bool {
+    [
+        "string", "integer", "unsigned", "float", "boolean", "objlnk", "time",
+    ]
+    .contains(&kind)
+}
+
+/// Equal, or of a type that cannot be compared. A time is seconds to the device and milliseconds to the back end.
+fn equal(ledger: &str, (kind, heard): &(String, String)) -> bool {
+    match kind.as_str() {
+        "time" => {
+            ledger
+                .parse::<i64>()
+                .ok()
+                .map(|seconds| seconds.saturating_mul(1000))
+                == heard.parse().ok()
+        }
+        kind if comparable(kind) => same(ledger, heard),
+        _ => true,
     }
 }
 

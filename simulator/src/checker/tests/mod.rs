@@ -2,6 +2,7 @@
 //! nothing else.
 
 mod broken;
+mod errors;
 mod lawful;
 mod registrations;
 mod unserved;
@@ -14,8 +15,13 @@ const MS: u64 = 1000;
 const RULES: Rules = Rules {
     bound_us: 1_500 * MS,
     lease_us: 1_000 * MS,
-    lossless: true,
     way_us: 1_100_000,
+    delay_us: 510_000,
+    lossy: Vec::new(),
+    separate: false,
+    ack_timeout_us: 2_000_000,
+    max_retransmit: 4,
+    queue_per_endpoint: 64,
 };
 
 /// The kind with this name in a history: of a fault, a request, or what a device does.
@@ -218,6 +224,16 @@ impl Story {
         self.with(0, Event::DeviceForgetful { ep: "dev-1".into() })
     }
 
+    fn asleep(self, at_ms: u64, until_ms: u64) -> Story {
+        let (ep, until_us) = ("dev-1".into(), until_ms * MS);
+        self.with(at_ms, Event::DeviceAsleep { ep, until_us })
+    }
+
+    fn rejects(self, at_ms: u64) -> Story {
+        let (ep, message_id) = ("dev-1".into(), 7);
+        self.with(at_ms, Event::DeviceRejected { ep, message_id })
+    }
+
     fn rebooted(self, at_ms: u64) -> Story {
         self.with(at_ms, Event::DeviceRebooted { ep: "dev-1".into() })
     }
@@ -260,7 +276,11 @@ impl Story {
     }
 
     fn cut_off(self) -> Judgement {
-        let mut checker = Checker::new(RULES);
+        self.judged_by(RULES)
+    }
+
+    fn judged_by(self, rules: Rules) -> Judgement {
+        let mut checker = Checker::new(rules);
         self.entries.iter().for_each(|entry| checker.observe(entry));
         let (mut judgement, _) = checker.finish();
         tell_stories(&mut judgement.violations, self.entries.into_iter());
