@@ -8,6 +8,8 @@ pub mod dialect;
 pub mod experiment;
 pub mod facts;
 pub mod fault;
+mod fault_driver;
+mod fault_schedule;
 pub mod fleet;
 pub mod history;
 pub mod load;

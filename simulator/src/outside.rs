@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lwm2m::time::Time;
-use rand::rngs::ChaCha8Rng;
 use rand::seq::SliceRandom;
 
 use crate::backend::BackEnd;
 use crate::balancer::Balancer;
 use crate::fault::FaultAction;
+use crate::fault_schedule::FaultSchedule;
 use crate::fleet::{Fleet, FleetConfig};
 use crate::history::Event;
 use crate::load::Load;
@@ -42,6 +42,8 @@ pub struct Outside {
     pub load: Load,
     /// Who makes them.
     pub back_end: BackEnd,
+    /// What goes wrong.
+    pub faults: FaultSchedule,
 }
 
 impl Outside {
@@ -63,6 +65,7 @@ impl Outside {
                 random(Purpose::Choices),
             ),
             back_end: BackEnd::new(scenario.into(), random(Purpose::Tickets)),
+            faults: FaultSchedule::new(&scenario.fault, random(Purpose::Faults)),
         }
     }
 
@@ -102,11 +105,11 @@ impl Outside {
 
     /// Those of whom it is measured when they are served again after a harmful fault: the endpoints that it hit, or as many of
     /// them as the cluster hardly feels. The world notes the fault and then has them probed.
-    pub fn sample(&self, mut hit: Vec<Arc<str>>, random: &mut ChaCha8Rng) -> Vec<Arc<str>> {
+    pub fn sample(&mut self, mut hit: Vec<Arc<str>>) -> Vec<Arc<str>> {
         if hit.len() <= MOST_PROBED {
             return hit;
         }
-        let (chosen, _) = hit.partial_shuffle(random, MOST_PROBED);
+        let (chosen, _) = hit.partial_shuffle(&mut self.faults.random, MOST_PROBED);
         let mut chosen = chosen.to_vec();
         chosen.sort_unstable();
         chosen
@@ -120,6 +123,7 @@ impl Outside {
             self.fleet.next_deadline(),
             self.load.next_deadline(),
             self.back_end.next_deadline(),
+            self.faults.next_deadline(),
         ];
         let health_check = self.balancer.next_deadline();
         deadlines.into_iter().flatten().fold(health_check, Time::min)
@@ -137,14 +141,9 @@ impl Outside {
         })
     }
 
-    /// Suffers a fault: the names of the devices that it hits, or why it has no effect. None if it is about something
+    /// Does what a fault wants of what is here: the names of the devices that it hits, or why it has no effect. None if it is about something
     /// else, the cluster or its broker.
-    pub fn suffer(
-        &mut self,
-        now: Time,
-        action: &FaultAction,
-        random: &mut ChaCha8Rng,
-    ) -> Option<Result<Vec<String>, &'static str>> {
+    pub fn inject(&mut self, now: Time, action: &FaultAction) -> Option<Result<Vec<String>, &'static str>> {
         match action {
             FaultAction::Network(links) => {
                 self.uplink.set_impairments(links.clone());
@@ -154,7 +153,7 @@ impl Outside {
             FaultAction::FlowReset if self.balancer.reset_flows() => Some(Ok(Vec::new())),
             FaultAction::FlowReset => Some(Err("the balancer's policy knows no flows")),
             FaultAction::Devices(what) => {
-                let hit = self.fleet.suffer(now, what, random);
+                let hit = self.fleet.inject(now, what, &mut self.faults.random);
                 if hit.is_empty() {
                     return Some(Err("none of these devices is switched on"));
                 }

@@ -36,7 +36,7 @@ pub(super) fn draw_traits(all: &Devices, devices: &mut [Device], rng: &mut ChaCh
 
 impl Fleet {
     /// Does to devices what a fault wants, and returns those it hit, ascending. Who is not switched on is not hit.
-    pub fn suffer(&mut self, now: Time, fault: &DeviceFault, random: &mut ChaCha8Rng) -> Vec<u32> {
+    pub fn inject(&mut self, now: Time, fault: &DeviceFault, random: &mut ChaCha8Rng) -> Vec<u32> {
         let hit = self.choose(&fault.devices, random);
         for &device in &hit {
             match fault.mood {

@@ -4,12 +4,10 @@
 //! other direction, and the history. The way of a datagram: device → network → balancer → instance, and back: instance
 //! → network → device.
 
-use std::collections::VecDeque;
 use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use lwm2m::time::Time;
-use rand::rngs::ChaCha8Rng;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -21,15 +19,15 @@ use super::message_broker::BROKER_TAG;
 use super::northbound::Northbound;
 use super::socket::FleetSocket;
 use crate::backend::NorthboundEvent;
-use crate::fault::{Fault, FaultAction};
+use crate::fault::FaultAction;
+use crate::fault_driver::{FaultWorld, InstanceSeen};
 use crate::history::Event;
 use crate::network::Packet;
 use crate::outside::Outside;
-use crate::progress::{Progress, seconds};
+use crate::progress::Progress;
 use crate::recorder::Recorder;
 use crate::report::{Harness, UsageSample};
 use crate::run::EnvironmentError;
-use crate::targets::{Candidate, choose};
 
 /// Batches that are read from the fleet's socket before everything else has its turn.
 const BATCHES_PER_TURN: usize = 16;
@@ -58,10 +56,6 @@ pub struct RunLoop {
     pub socket: FleetSocket,
     /// The balancer's socket.
     pub health: HealthSocket,
-    /// The faults to come, in the order of time.
-    pub faults: VecDeque<Fault>,
-    /// Draws the targets of faults.
-    pub fault_random: ChaCha8Rng,
     /// The history.
     pub recorder: Recorder,
     /// What a person sees.
@@ -72,8 +66,6 @@ pub struct RunLoop {
     pub devices: usize,
     /// What the report should warn of.
     pub warnings: Vec<String>,
-    /// The instances that the last fault hit.
-    pub last_faulted: Vec<usize>,
     /// When the processes are measured next.
     pub next_sample: Time,
     /// Resident memory before the devices came.
@@ -266,132 +258,6 @@ impl RunLoop {
         }
     }
 
-    fn warn(&mut self, message: String) {
-        self.progress.note(&message);
-        self.warnings.push(message);
-    }
-
-    fn inject_faults(&mut self, now: Time) {
-        let is_due = |fault: &Fault| Time::ZERO + fault.at <= now;
-        while self.faults.front().is_some_and(is_due) {
-            let fault = self.faults.pop_front().expect("one is due");
-            let random = &mut self.fault_random;
-            match self.outside.suffer(now, &fault.action, random) {
-                Some(Ok(names)) => self.note_fault(now, &fault, Vec::new(), names),
-                Some(Err(reason)) => self.note_no_effect(now, &fault, reason),
-                None => self.hit_instances(now, &fault),
-            }
-        }
-    }
-
-    fn hit_instances(&mut self, now: Time, fault: &Fault) {
-        let registry = self.outside.back_end.registry();
-        let owners = registry.owners();
-        let endpoint = self.outside.back_end.busiest_endpoint();
-        let owner = endpoint.and_then(|endpoint| registry.owner(&endpoint));
-        let candidates: Vec<Candidate> = self
-            .instances
-            .all()
-            .iter()
-            .map(|instance| Candidate {
-                running: instance.state != State::Down,
-                devices: owners.get(&instance.address.port()).copied().unwrap_or(0),
-                owner: owner == Some(instance.address.port()),
-                // Refused before the start: see `Scenario::needs_virtual_world`.
-                steward: false,
-            })
-            .collect();
-        let random = &mut self.fault_random;
-        let chosen = choose(
-            fault.target,
-            fault.action.kind().wants_running(),
-            &candidates,
-            &self.last_faulted,
-            random,
-        );
-        let mut hit = Vec::new();
-        for index in chosen {
-            match self.apply(now, index, &fault.action) {
-                Ok(()) => hit.push(index),
-                Err(reason) => self.note_no_effect(now, fault, &reason),
-            }
-        }
-        if hit.is_empty() {
-            return;
-        }
-        let affected = if fault.action.harmful() {
-            self.outside.sample(self.affected(&hit), &mut self.fault_random)
-        } else {
-            Vec::new()
-        };
-        self.note_fault(
-            now,
-            fault,
-            hit.clone(),
-            affected.iter().map(|ep| ep.to_string()).collect(),
-        );
-        for endpoint in affected {
-            self.outside.back_end.probe(now, endpoint);
-        }
-        self.last_faulted = hit;
-    }
-
-    fn note_no_effect(&mut self, now: Time, fault: &Fault, reason: &str) {
-        let action = fault.action.kind();
-        self.warn(format!("the fault `{action}` at {now} had no effect: {reason}"));
-    }
-
-    fn apply(&mut self, now: Time, index: usize, action: &FaultAction) -> Result<(), String> {
-        if *action != FaultAction::Restart {
-            return self.instances.signal(index, action);
-        }
-        let instance = &self.instances.all()[index];
-        if instance.state != State::Down {
-            return Err(format!("{} runs already", instance.id));
-        }
-        let started = self.instances.start(index).map_err(|error| error.to_string())?;
-        self.recorder.record(now, started);
-        Ok(())
-    }
-
-    /// The endpoints whose last Register or Update was served by these instances.
-    fn affected(&self, hit: &[usize]) -> Vec<std::sync::Arc<str>> {
-        let port = |&index: &usize| self.instances.all()[index].address.port();
-        hit.iter()
-            .map(port)
-            .flat_map(|port| self.outside.back_end.registry().owned_by(port))
-            .collect()
-    }
-
-    fn note_fault(&mut self, now: Time, fault: &Fault, hit: Vec<usize>, affected: Vec<String>) {
-        let instances: Vec<String> = hit
-            .iter()
-            .map(|&index| self.instances.all()[index].id.clone())
-            .collect();
-        let action = fault.action.kind();
-        let devices = if affected.is_empty() {
-            String::new()
-        } else {
-            format!(" ({} devices)", affected.len())
-        };
-        self.progress.note(&format!(
-            "{:>7.1} s  {action} {}{devices}",
-            seconds(now),
-            instances.join(", ")
-        ));
-        let harmful = fault.action.harmful();
-        self.recorder.record(
-            now,
-            Event::Fault {
-                action,
-                instances,
-                affected,
-                harmful,
-                lasts_us: fault.action.lasts_us(),
-            },
-        );
-    }
-
     fn measure(&mut self, now: Time) {
         if self.at_full_fleet.is_none() && self.outside.back_end.registry().endpoints().len() >= self.devices
         {
@@ -421,7 +287,6 @@ impl RunLoop {
 
     fn next_deadline(&self) -> Time {
         let deadlines = [
-            self.faults.front().map(|fault| Time::ZERO + fault.at),
             self.progress.next_deadline(),
             self.quiet_since.map(|since| since + LINGER),
         ];
@@ -472,5 +337,61 @@ impl RunLoop {
             ));
         }
         warnings
+    }
+}
+
+/// Why a fault that needs the virtual world does not happen here; such a scenario is refused before the start.
+const CANNOT: &str = "only the virtual world can do that";
+
+impl FaultWorld for RunLoop {
+    fn outside(&mut self) -> &mut Outside {
+        &mut self.outside
+    }
+
+    fn instances(&self) -> Vec<InstanceSeen> {
+        let all = self.instances.all().iter();
+        let seen = all.map(|instance| InstanceSeen {
+            id: instance.id.clone(),
+            port: instance.address.port(),
+            running: instance.state != State::Down,
+        });
+        seen.collect()
+    }
+
+    fn apply(&mut self, now: Time, instance: usize, action: &FaultAction) -> Result<(), String> {
+        if *action != FaultAction::Restart {
+            return self.instances.signal(instance, action);
+        }
+        let known = &self.instances.all()[instance];
+        if known.state != State::Down {
+            return Err(format!("{} runs already", known.id));
+        }
+        let started = self
+            .instances
+            .start(instance)
+            .map_err(|error| error.to_string())?;
+        self.recorder.record(now, started);
+        Ok(())
+    }
+
+    fn apply_to_broker(&mut self, _now: Time, _action: &FaultAction) -> Result<(), String> {
+        Err(CANNOT.to_owned())
+    }
+
+    fn apply_to_back_end(&mut self, _now: Time, _action: &FaultAction) -> Result<(), String> {
+        Err(CANNOT.to_owned())
+    }
+
+    fn record(&mut self, now: Time, event: Event) {
+        self.recorder.record(now, event);
+    }
+
+    fn note(&mut self, text: &str) {
+        self.progress.note(text);
+    }
+
+    fn warn(&mut self, text: String) {
+        self.progress.note(&text);
+        self.warnings.push(text);
     }
 }

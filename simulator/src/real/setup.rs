@@ -29,7 +29,6 @@ use crate::progress::Progress;
 use crate::recorder::{Recorder, cannot_write};
 use crate::run::{EnvironmentError, HISTORY_FILE, Outcome, RunOptions, header};
 use crate::scenario::Scenario;
-use crate::seed::{Purpose, generator};
 
 /// How long an instance may take until it says that it is ready.
 const READY_LIMIT: Duration = Duration::from_secs(20);
@@ -272,14 +271,11 @@ async fn build(scenario: &Scenario, options: &RunOptions, parts: Parts) -> Resul
         children: parts.children,
         socket,
         health,
-        faults: scenario.fault.iter().cloned().collect(),
-        fault_random: generator(seed, Purpose::Faults),
         recorder,
         progress: parts.progress,
         duration: Time::ZERO + scenario.duration,
         devices: scenario.devices.count() as usize,
         warnings: Vec::new(),
-        last_faulted: Vec::new(),
         next_sample: Time::ZERO,
         at_full_fleet: None,
         quiet_since: None,

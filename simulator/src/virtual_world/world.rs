@@ -8,28 +8,24 @@ mod datagrams;
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::sync::Arc;
 use std::time::Duration;
 
 use lwm2m::time::Time;
-use rand::rngs::ChaCha8Rng;
 
 use super::cluster::{Cluster, ClusterEvent};
 use super::message_broker::UNIX_ORIGIN_US;
 use super::trace::Trace;
 use super::watch::{Watching, tell};
 use crate::backend::NorthboundEvent;
-use crate::fault::{Fault, FaultAction};
+use crate::fault::FaultAction;
+use crate::fault_driver::{FaultWorld, InstanceSeen};
 use crate::fleet::FleetConfig;
 use crate::history::{Entry, Event, REDIS};
 use crate::outside::Outside;
-use crate::progress::{Progress, seconds};
+use crate::progress::Progress;
 use crate::report::Unsent;
 use crate::run::EnvironmentError;
 use crate::scenario::Scenario;
-use crate::seed::{Purpose, generator};
-use crate::targets::Target;
-use crate::targets::{Candidate, choose};
 
 /// How long the instances may take until all are ready.
 const READY_LIMIT: Duration = Duration::from_secs(20);
@@ -67,11 +63,6 @@ pub struct World {
     origin: Duration,
     cluster: Cluster,
     outside: Outside,
-    faults: VecDeque<Fault>,
-    fault_random: ChaCha8Rng,
-    /// The fault that waits for the moment between two outputs of each instance.
-    ambushes: Vec<Option<Fault>>,
-    last_faulted: Vec<usize>,
     /// Fleet, load and faults end here; what is open drains.
     duration: Time,
     load_stopped: bool,
@@ -98,10 +89,6 @@ impl World {
             now: Time::ZERO,
             origin: Duration::ZERO,
             outside: Outside::new(scenario, fleet, cluster.len(), seed),
-            faults: scenario.fault.iter().cloned().collect(),
-            fault_random: generator(seed, Purpose::Faults),
-            ambushes: vec![None; cluster.len()],
-            last_faulted: Vec::new(),
             duration: Time::ZERO + scenario.duration,
             load_stopped: false,
             quiet_since: None,
@@ -136,7 +123,7 @@ impl World {
         if self.cluster_speaks_first() {
             self.hear_cluster();
         } else {
-            self.inject_faults();
+            self.inject_faults(self.now);
             self.make_requests();
             self.outside.handle_timeout(self.now);
             self.move_datagrams();
@@ -253,7 +240,6 @@ impl World {
     /// When something is due that is not the cluster's.
     fn other_deadline(&self) -> Time {
         let deadlines = [
-            self.faults.front().map(|fault| Time::ZERO + fault.at),
             (!self.load_stopped).then_some(self.duration),
             self.quiet_since.map(|since| since + LINGER),
         ];
@@ -341,9 +327,7 @@ impl World {
                 self.record(Event::InstanceExited { id, status, expected });
             }
             ClusterEvent::Ambush(instance) => {
-                if let Some(fault) = self.ambushes[instance].take() {
-                    self.strike(&fault, &[instance]);
-                }
+                self.strike_between_outputs(self.now, instance);
             }
             ClusterEvent::Refused(error) => {
                 let words = format!("the broker refused a script: {error}");
@@ -380,138 +364,32 @@ impl World {
         }
     }
 
-    fn warn(&mut self, message: String) {
-        self.progress.note(&message);
-        self.warnings.push(message);
+    fn show_progress(&mut self) {
+        let (outside, now) = (&self.outside, self.now);
+        self.progress.update(now, || outside.progress(now));
+    }
+}
+
+impl FaultWorld for World {
+    fn outside(&mut self) -> &mut Outside {
+        &mut self.outside
     }
 
-    fn inject_faults(&mut self) {
-        let now = self.now;
-        let is_due = |fault: &Fault| Time::ZERO + fault.at <= now;
-        while self.faults.front().is_some_and(is_due) {
-            let fault = self.faults.pop_front().expect("one is due");
-            let random = &mut self.fault_random;
-            match self.outside.suffer(now, &fault.action, random) {
-                Some(Ok(names)) => self.note_fault(&fault, &[], names),
-                Some(Err(reason)) => self.note_no_effect(&fault, reason),
-                None => self.aim(fault),
-            }
-        }
-    }
-
-    fn note_no_effect(&mut self, fault: &Fault, reason: &str) {
-        let (action, now) = (fault.action.kind(), self.now);
-        self.warn(format!("the fault `{action}` at {now} had no effect: {reason}"));
-    }
-
-    /// Chooses whom a fault hits. With `outputs` it waits there until the instance is between two of them.
-    fn aim(&mut self, fault: Fault) {
-        if fault.target == Target::BackEnd {
-            let now = self.cluster_now();
-            let done = self.cluster.signal_back_end(now, &fault.action);
-            return self.note_outcome(&fault, done);
-        }
-        if fault.action.hits_broker() {
-            let now = self.cluster_now();
-            let done = self.cluster.signal_broker(now, &fault.action);
-            return self.note_outcome(&fault, done);
-        }
-        let candidates = self.candidates();
-        let random = &mut self.fault_random;
-        let chosen = choose(
-            fault.target,
-            fault.action.kind().wants_running(),
-            &candidates,
-            &self.last_faulted,
-            random,
-        );
-        let Some(outputs) = fault.outputs else {
-            return self.strike(&fault, &chosen);
+    fn instances(&self) -> Vec<InstanceSeen> {
+        let seen = |index| InstanceSeen {
+            id: self.cluster.id(index).to_owned(),
+            port: self.cluster.port(index),
+            running: self.cluster.is_running(index),
         };
-        let (waits, at_once): (Vec<_>, Vec<_>) = chosen
-            .into_iter()
-            .partition(|&instance| self.cluster.is_running(instance));
-        for &instance in &waits {
-            self.ambushes[instance] = Some(fault.clone());
-            self.cluster
-                .lie_in_wait(self.now + self.origin, instance, outputs);
-        }
-        self.last_faulted.clone_from(&waits);
-        if !at_once.is_empty() {
-            self.strike(&fault, &at_once);
-        }
+        (0..self.cluster.len()).map(seen).collect()
     }
 
-    /// A fault that hits no instance has happened, or could not.
-    fn note_outcome(&mut self, fault: &Fault, done: Result<(), String>) {
-        match done {
-            Ok(()) => {
-                let all = self.outside.back_end.registry().endpoints().to_vec();
-                self.note_harm(fault, &[], all);
-            }
-            Err(reason) => self.note_no_effect(fault, &reason),
-        }
+    fn steward_of(&mut self, _now: Time, endpoint: &str) -> Option<usize> {
+        self.cluster.steward_of(self.cluster_now(), endpoint)
     }
 
-    fn candidates(&mut self) -> Vec<Candidate> {
+    fn apply(&mut self, _now: Time, instance: usize, action: &FaultAction) -> Result<(), String> {
         let now = self.cluster_now();
-        let registry = self.outside.back_end.registry();
-        let owners = registry.owners();
-        let endpoint = self.outside.back_end.busiest_endpoint();
-        let owner = endpoint.as_deref().and_then(|endpoint| registry.owner(endpoint));
-        let steward = endpoint.and_then(|endpoint| self.cluster.steward_of(now, &endpoint));
-        let candidate = |instance| {
-            let port = self.cluster.port(instance);
-            Candidate {
-                running: self.cluster.is_running(instance),
-                devices: owners.get(&port).copied().unwrap_or(0),
-                steward: steward == Some(instance),
-                owner: owner == Some(port),
-            }
-        };
-        (0..self.cluster.len()).map(candidate).collect()
-    }
-
-    fn strike(&mut self, fault: &Fault, chosen: &[usize]) {
-        let mut hit = Vec::new();
-        for &instance in chosen {
-            match self.apply(instance, &fault.action) {
-                Ok(()) => hit.push(instance),
-                Err(reason) => self.note_no_effect(fault, &reason),
-            }
-        }
-        if hit.is_empty() {
-            return;
-        }
-        let affected: Vec<_> = hit
-            .iter()
-            .flat_map(|&instance| {
-                self.outside
-                    .back_end
-                    .registry()
-                    .owned_by(self.cluster.port(instance))
-            })
-            .collect();
-        self.note_harm(fault, &hit, affected);
-        self.last_faulted = hit;
-    }
-
-    /// Notes a fault of the cluster; if it is harmful, those who suffer are asked until they answer again.
-    fn note_harm(&mut self, fault: &Fault, hit: &[usize], mut affected: Vec<Arc<str>>) {
-        if !fault.action.harmful() {
-            affected.clear();
-        }
-        let sample = self.outside.sample(affected, &mut self.fault_random);
-        let names = sample.iter().map(|endpoint| endpoint.to_string()).collect();
-        self.note_fault(fault, hit, names);
-        for endpoint in sample {
-            self.outside.back_end.probe(self.now, endpoint);
-        }
-    }
-
-    fn apply(&mut self, instance: usize, action: &FaultAction) -> Result<(), String> {
-        let now = self.cluster_now();
-        self.ambushes[instance] = None;
         if *action != FaultAction::Restart {
             return self.cluster.signal(now, instance, action);
         }
@@ -522,31 +400,41 @@ impl World {
         Ok(())
     }
 
-    fn note_fault(&mut self, fault: &Fault, hit: &[usize], affected: Vec<String>) {
-        let instances: Vec<String> = hit
-            .iter()
-            .map(|&index| self.cluster.id(index).to_owned())
-            .collect();
-        let action = fault.action.kind();
-        self.trace(|trace| trace.fault(self.now, hit, action));
-        let seconds = seconds(self.now);
-        let devices = affected.len();
-        self.progress.note(&format!(
-            "{seconds:>7.1} s  {action} {} ({devices} devices)",
-            instances.join(", ")
-        ));
-        let harmful = fault.action.harmful();
-        self.record(Event::Fault {
-            action,
-            instances,
-            affected,
-            harmful,
-            lasts_us: fault.action.lasts_us(),
-        });
+    fn apply_to_broker(&mut self, _now: Time, action: &FaultAction) -> Result<(), String> {
+        self.cluster.signal_broker(self.cluster_now(), action)
     }
 
-    fn show_progress(&mut self) {
-        let (outside, now) = (&self.outside, self.now);
-        self.progress.update(now, || outside.progress(now));
+    fn apply_to_back_end(&mut self, _now: Time, action: &FaultAction) -> Result<(), String> {
+        self.cluster.signal_back_end(self.cluster_now(), action)
+    }
+
+    fn count_outputs(&mut self, _now: Time, instance: usize, outputs: u32) -> bool {
+        let runs = self.cluster.is_running(instance);
+        if runs {
+            self.cluster.lie_in_wait(self.cluster_now(), instance, outputs);
+        }
+        runs
+    }
+
+    fn record(&mut self, _now: Time, event: Event) {
+        if let Event::Fault {
+            action, instances, ..
+        } = &event
+        {
+            let hit: Vec<usize> = (0..self.cluster.len())
+                .filter(|&index| instances.iter().any(|id| id == self.cluster.id(index)))
+                .collect();
+            self.trace(|trace| trace.fault(self.now, &hit, *action));
+        }
+        World::record(self, event);
+    }
+
+    fn note(&mut self, text: &str) {
+        self.progress.note(text);
+    }
+
+    fn warn(&mut self, text: String) {
+        self.progress.note(&text);
+        self.warnings.push(text);
     }
 }

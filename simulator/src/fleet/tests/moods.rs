@@ -25,7 +25,7 @@ fn suffer(fleet: &mut Fleet, devices: DeviceChoice, seed: u64) -> Vec<u32> {
     let mood = DeviceMood::Sleep {
         duration: Duration::from_secs(1),
     };
-    fleet.suffer(
+    fleet.inject(
         secs(1),
         &DeviceFault { mood, devices },
         &mut ChaCha8Rng::seed_from_u64(seed),
