@@ -311,7 +311,7 @@ fn where_a_replica_takes_over_all_at_once_the_cluster_goes_on_in_a_new_era() {
     assert!(reason.starts_with("a replica without the last ") && reason.ends_with(" steps took over"));
     assert_eq!(run.back_end_connections(), [true, false, true]);
     // Whoever knew of something that was forgotten has joined again.
-    assert_eq!(run.speakers(), ["A#1", "A#2", "B#1", "B#2", "C#1"]);
+    assert_eq!(run.speakers(), ["A#1", "B#1", "B#2", "C#1", "C#2"]);
     assert_eq!(run.report.tickets.errors, 0);
 }
 

@@ -18,7 +18,7 @@ pub enum Command {
         password: String,
     },
     /// SELECT.
-    Database(i64),
+    Database(String),
     /// SCRIPT LOAD.
     Load(Cow<'static, str>),
     /// EVALSHA.
@@ -32,6 +32,29 @@ pub enum Command {
     Subscribe(String),
     /// PING.
     Ping,
+}
+
+impl Command {
+    /// Its words, as the broker reads them.
+    pub fn words(&self) -> Vec<&[u8]> {
+        match self {
+            Command::Login {
+                user: Some(user),
+                password,
+            } => vec![b"AUTH", user.as_bytes(), password.as_bytes()],
+            Command::Login { user: None, password } => vec![b"AUTH", password.as_bytes()],
+            Command::Database(number) => vec![b"SELECT", number.as_bytes()],
+            Command::Load(text) => vec![b"SCRIPT", b"LOAD", text.as_bytes()],
+            Command::Call { hash, call } => {
+                let mut words: Vec<&[u8]> = Vec::with_capacity(4 + call.args.len());
+                words.extend([b"EVALSHA".as_slice(), hash.as_bytes(), b"1", call.key.as_bytes()]);
+                words.extend(call.args.iter().map(Vec::as_slice));
+                words
+            }
+            Command::Subscribe(channel) => vec![b"SUBSCRIBE", channel.as_bytes()],
+            Command::Ping => vec![b"PING"],
+        }
+    }
 }
 
 /// Who a connection is, and where: what every one begins with.
@@ -52,7 +75,7 @@ impl Login {
             user: self.user.clone(),
             password,
         });
-        let database = (self.database != 0).then_some(Command::Database(self.database));
+        let database = (self.database != 0).then(|| Command::Database(self.database.to_string()));
         login.into_iter().chain(database)
     }
 }

@@ -21,24 +21,12 @@ pub enum Read {
 
 /// Appends a command to `out`.
 pub fn encode(command: &Command, out: &mut Vec<u8>) {
-    match command {
-        Command::Login { user, password } => {
-            array(out, 2 + usize::from(user.is_some()));
-            bulk(out, b"AUTH");
-            user.iter().for_each(|user| bulk(out, user.as_bytes()));
-            bulk(out, password.as_bytes());
-        }
-        Command::Database(number) => words(out, &[b"SELECT", number.to_string().as_bytes()]),
-        Command::Load(text) => words(out, &[b"SCRIPT", b"LOAD", text.as_bytes()]),
-        Command::Call { hash, call } => {
-            array(out, 4 + call.args.len());
-            for word in [b"EVALSHA".as_slice(), hash.as_bytes(), b"1", call.key.as_bytes()] {
-                bulk(out, word);
-            }
-            call.args.iter().for_each(|argument| bulk(out, argument));
-        }
-        Command::Subscribe(channel) => words(out, &[b"SUBSCRIBE", channel.as_bytes()]),
-        Command::Ping => words(out, &[b"PING"]),
+    let words = command.words();
+    header(out, b'*', words.len());
+    for word in words {
+        header(out, b'$', word.len());
+        out.extend_from_slice(word);
+        out.extend_from_slice(b"\r\n");
     }
 }
 
@@ -79,21 +67,6 @@ fn value(frame: OwnedFrame) -> Value {
         OwnedFrame::Array(items) => Value::Array(items.into_iter().map(value).collect()),
         OwnedFrame::Error(_) | OwnedFrame::Null => Value::Nil,
     }
-}
-
-fn words(out: &mut Vec<u8>, words: &[&[u8]]) {
-    array(out, words.len());
-    words.iter().for_each(|word| bulk(out, word));
-}
-
-fn array(out: &mut Vec<u8>, length: usize) {
-    header(out, b'*', length);
-}
-
-fn bulk(out: &mut Vec<u8>, word: &[u8]) {
-    header(out, b'$', word.len());
-    out.extend_from_slice(word);
-    out.extend_from_slice(b"\r\n");
 }
 
 fn header(out: &mut Vec<u8>, kind: u8, number: usize) {

@@ -115,7 +115,7 @@ fn who_logs_in_does_so_before_anything_else() {
         wanted[1..4],
         [
             r#"Command: Login { user: Some("me"), password: "secret" }"#,
-            "Command: Database(3)",
+            "Command: Database(\"3\")",
             "load"
         ]
     );

@@ -16,11 +16,10 @@ use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 use server::instance::{Config, Output};
 use server::partition::Partition;
-use server::store::{Script, Value};
+use server::store::Value;
 
 use super::clock::Clock;
-use super::connection::{Arrival, ConnectionId, Party};
-use super::link::LinkKind;
+use super::connection::{Arrival, Party};
 use super::message_broker::MessageBroker;
 use super::northbound::Northbound;
 use super::process::Process;
@@ -99,10 +98,8 @@ enum Due {
     Step,
     Datagram(SocketAddr, Vec<u8>),
     AmbushOver,
-    /// The next attempt to connect.
-    Connect(LinkKind),
-    /// An attempt has lasted long enough.
-    OutOfPatience(LinkKind, ConnectionId),
+    /// The back end's next attempt to connect.
+    Connect,
     /// A stall is over; none: that of the broker itself.
     Release(Option<Connections>),
     /// There is memory again.
@@ -111,15 +108,6 @@ enum Due {
     OldMasterEnds(Option<String>),
     /// Nothing that was under way from an old master is heard any more: an era begins.
     Era(String),
-}
-
-/// What begins something; a broker without memory refuses it, and nothing else.
-const MAY_BE_REFUSED: [Script; 3] = [Script::Accept, Script::Register, Script::Update];
-
-/// Whether this is how the broker refuses that script when it has no memory for it.
-fn is_out_of_memory(script: Script, error: &str) -> bool {
-    let words = error.strip_prefix(&format!("{script:?}: "));
-    words.is_some_and(|words| words.starts_with("OOM "))
 }
 
 struct Slot {
@@ -156,9 +144,7 @@ impl Cluster {
         let prefix = &scenario.cluster.channel_prefix;
         let slots = (0..scenario.cluster.instances).map(|index| slot(scenario, index));
         let slots: Vec<Slot> = slots.collect::<Result<_, _>>()?;
-        // All instances have the same arguments.
-        let planted = slots.first().map(|slot| slot.config.planted).unwrap_or_default();
-        let mut broker = MessageBroker::new(generator(seed, Purpose::Broker), planted);
+        let mut broker = MessageBroker::new(generator(seed, Purpose::Broker));
         let forgotten = scenario.fault.iter().filter_map(|fault| match fault.action {
             FaultAction::RedisKill {
                 keeps: Keeps::AllBut(last),
@@ -219,7 +205,7 @@ impl Cluster {
             self.seeds.random(),
         ));
         slot.linked = true;
-        self.connect(now, instance, LinkKind::Command);
+        self.carry_out_link(now, instance);
         self.wake(now, instance);
     }
 
@@ -328,10 +314,7 @@ impl Cluster {
                     self.events.push_back(ClusterEvent::Ambush(instance));
                 }
             }
-            Due::Connect(_) if instance == self.slots.len() => {
-                self.northbound.try_again(now, &mut self.broker);
-            }
-            Due::Connect(kind) => self.connect_again(now, instance, kind),
+            Due::Connect => self.northbound.try_again(now, &mut self.broker),
             Due::Release(connections) => self.release(now, instance, connections),
             Due::Room => self.make_room(now),
             Due::OldMasterEnds(era) => self.end_old_master(now, era),
@@ -339,7 +322,6 @@ impl Cluster {
                 self.broker.settle();
                 self.events.push_back(ClusterEvent::Era(reason));
             }
-            Due::OutOfPatience(kind, connection) => self.lose_patience(now, instance, kind, connection),
         }
         true
     }
@@ -361,16 +343,9 @@ impl Cluster {
                 self.deliver_north(now, connection, arrival);
                 continue;
             }
-            if let Arrival::Reply(_, Err(error)) = &arrival
-                && !MAY_BE_REFUSED
-                    .iter()
-                    .any(|script| is_out_of_memory(*script, error))
-            {
-                self.events.push_back(ClusterEvent::Refused(error.clone()));
-            }
             let owner = self.slots.iter_mut().position(|slot| {
-                let links = slot.process.as_ref().map(|it| [&it.command, &it.subscriber]);
-                links.is_some_and(|links| links.iter().any(|link| link.connection == Some(connection)))
+                let connections = slot.process.as_ref().map(Process::connections);
+                connections.is_some_and(|connections| connections.contains(&Some(connection)))
             });
             if let Some(owner) = owner {
                 self.show(now, Lane::Instance(owner), &arrival);
@@ -386,8 +361,8 @@ impl Cluster {
         tell(&self.watching, |watch| {
             watch.trace(|trace| match arrival {
                 Arrival::Message(Push::Message { payload, .. }) => trace.arrives(now, to, payload),
-                Arrival::Reply(_, Ok(reply)) => {
-                    let texts = (0..).map_while(|n| reply.get(n)).filter_map(Value::text);
+                Arrival::Answer(Ok(Value::Array(reply))) => {
+                    let texts = reply.iter().filter_map(Value::text);
                     trace.arrives(now, to, texts.collect::<Vec<_>>().join(" ").as_bytes());
                 }
                 _ => {}
@@ -420,19 +395,18 @@ impl Cluster {
         }
         process.wake = Time::MAX;
         if process.next_step().is_some_and(|at| at <= now) {
-            let was_up = [process.command.up, process.subscriber.up];
+            let was_up = process.is_up();
             let output = process.step(now, &mut self.steps);
-            let lost = process.take_lost();
+            let refusal = process.take_refusal().map(ClusterEvent::Refused);
+            self.events.extend(refusal);
             if let Some(reason) = process.take_fall() {
                 tell(&self.watching, |watch| watch.transitions.fell(reason));
             }
-            let changed = was_up != [process.command.up, process.subscriber.up];
-            if let Some(kind) = lost {
-                self.retry(now, instance, kind);
-            }
+            let changed = was_up != process.is_up();
             if let Some(output) = output {
                 self.carry_out(now, instance, output);
             }
+            self.carry_out_link(now, instance);
             if changed {
                 self.check_links(instance);
             }
@@ -467,21 +441,10 @@ impl Cluster {
                         .push_back(ClusterEvent::Datagram { instance, to, data });
                 }
             }
-            Output::Call(call) => {
-                // What is called on a connection that does not stand is called again when it does.
-                if let Some(connection) = process.command.connection.filter(|_| process.command.up) {
-                    self.broker.call(now, connection, call);
-                }
-            }
-            Output::Subscribe(channels) => {
-                process.subscriber.channels = channels;
-                self.connect(now, instance, LinkKind::Subscriber);
-            }
+            Output::Call(call) => process.call(now, call),
+            Output::Subscribe(channels) => process.subscribe(now, channels),
             Output::Reset => {
-                let dropped = process.reset();
-                let dropped = dropped.into_iter().flatten();
-                dropped.for_each(|connection| self.broker.close(now, connection));
-                self.connect(now, instance, LinkKind::Command);
+                process.reset(now);
                 self.check_links(instance);
             }
             Output::Ready(_) => {
@@ -495,10 +458,10 @@ impl Cluster {
     }
 
     fn end(&mut self, now: Time, instance: usize, status: ExitStatus, words: Option<String>) {
-        let Some(mut process) = self.slots[instance].process.take() else {
+        let Some(process) = self.slots[instance].process.take() else {
             return;
         };
-        let connections = process.reset();
+        let connections = process.connections();
         connections
             .into_iter()
             .flatten()

@@ -11,7 +11,7 @@ use broker::{ClientId, Push};
 use lwm2m::time::Time;
 use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
-use server::store::{Call, Reply};
+use server::link::{Answer, Command};
 
 /// Names a connection; never used again.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd)]
@@ -23,12 +23,12 @@ pub type Party = usize;
 /// Something reaches a client on one of its connections.
 #[derive(Debug)]
 pub enum Arrival {
-    /// The connection for calls is up, and all scripts are loaded.
-    CommandConnected,
-    /// All subscriptions are confirmed.
-    SubscriberConnected,
-    /// What a script answered, or the broker's words instead.
-    Reply(u64, Result<Reply, String>),
+    /// The connection stands; the back end waits for [`Arrival::Subscribed`] where it listens.
+    Opened,
+    /// All subscriptions of the back end are confirmed.
+    Subscribed,
+    /// What the broker answers to a command of an instance.
+    Answer(Answer),
     /// A message on a channel.
     Message(Push),
     /// The connection is gone, or could not be made.
@@ -39,11 +39,11 @@ pub enum Arrival {
 pub enum Request {
     /// The first sign of a client.
     Open,
-    /// A call of a script.
-    Call(Rc<Call>),
+    /// What an instance's link says.
+    Say(Command),
     /// A message for a channel.
     Publish(Rc<str>, Arc<str>),
-    /// The subscription of the n-th channel; they are made one after the other.
+    /// The back end subscribes the n-th channel; they are made one after the other.
     Subscribe(usize),
     /// The end.
     Close,
@@ -104,7 +104,9 @@ impl<T> Lane<T> {
 pub struct Connection {
     /// Whose it is.
     pub party: Party,
-    /// The channels to subscribe; none on a connection for calls.
+    /// It is there to listen.
+    pub listens: bool,
+    /// The channels that the back end subscribes on it; an instance says itself which.
     pub channels: Vec<String>,
     /// The broker's name for it, while the broker knows it.
     pub client: Option<ClientId>,
@@ -112,7 +114,7 @@ pub struct Connection {
     pub up: Lane<Request>,
     /// Towards the client.
     pub down: Lane<Arrival>,
-    /// Messages that came before all subscriptions were confirmed; the client reads them afterwards.
+    /// Messages that came before all subscriptions of the back end were confirmed; it reads them afterwards.
     early: Option<VecDeque<Arrival>>,
     /// The client has closed it, or was told that it is gone.
     pub client_gone: bool,
@@ -128,10 +130,11 @@ pub struct Connection {
 
 impl Connection {
     /// A connection that a client begins.
-    pub fn new(now: Time, party: Party, channels: Vec<String>) -> Self {
+    pub fn new(now: Time, party: Party, listens: bool, channels: Vec<String>) -> Self {
         let early = (!channels.is_empty()).then(VecDeque::new);
         Connection {
             party,
+            listens,
             channels,
             client: None,
             up: Lane::new(now),
@@ -143,11 +146,6 @@ impl Connection {
             at_old_master: false,
             held_bytes: 0,
         }
-    }
-
-    /// True for one that only listens.
-    pub fn subscribes(&self) -> bool {
-        !self.channels.is_empty()
     }
 
     /// True if a request that has come as far as the broker is lost after all.
@@ -172,7 +170,7 @@ impl Connection {
                 early.push_back(arrival);
                 Vec::new()
             }
-            (Arrival::SubscriberConnected, early) => {
+            (Arrival::Subscribed, early) => {
                 let early = early.take().unwrap_or_default();
                 [arrival].into_iter().chain(early).collect()
             }

@@ -35,7 +35,7 @@ impl MessageBroker {
         }
         let stays = |it: (Party, bool)| staying.contains(&it);
         let ids = self.connections.iter();
-        let ids = ids.filter(|(_, it)| !it.broken && !it.client_gone && !stays((it.party, it.subscribes())));
+        let ids = ids.filter(|(_, it)| !it.broken && !it.client_gone && !stays((it.party, it.listens)));
         let ids: Vec<ConnectionId> = ids.map(|(&id, _)| id).collect();
         self.old = Some(OldMaster {
             master,

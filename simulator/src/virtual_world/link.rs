@@ -1,29 +1,16 @@
-//! The client's end of a connection to the broker, which comes back by itself as in `server::net` and `real::northbound`.
+//! The back end's end of a connection to the broker, which comes back by itself as in `real::northbound`. Those of an
+//! instance are [`server::link`]'s.
 //!
 //! In: what arrives, and the time. Out: when to try again.
-
-use std::time::Duration;
 
 use lwm2m::time::Time;
 
 use super::connection::{Arrival, ConnectionId};
 
-/// How long a new connection may take until it is usable, as in `server::net`.
-pub const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Which of the two connections of a client.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum LinkKind {
-    /// The one for calls, or to publish.
-    Command,
-    /// The one that listens.
-    Subscriber,
-}
-
-/// One connection of a client, or the wait for the next attempt to make it.
+/// One connection of the back end, or the wait for the next attempt to make it.
 #[derive(Debug, Default)]
 pub struct Link {
-    /// The channels to subscribe; none on the one for calls.
+    /// The channels to subscribe; none on the one that publishes.
     pub channels: Vec<String>,
     /// The connection, or the attempt.
     pub connection: Option<ConnectionId>,
@@ -55,16 +42,13 @@ impl Link {
         connection
     }
 
-    /// The client reads something from it; true if the client is to be told.
-    pub fn read(&mut self, arrival: &Arrival) -> bool {
-        match arrival {
-            Arrival::CommandConnected | Arrival::SubscriberConnected => {
-                self.up = true;
-                true
-            }
-            // An attempt that fails is the connection's own business.
-            Arrival::Lost => self.up,
-            Arrival::Reply(..) | Arrival::Message(_) => true,
-        }
+    /// The back end reads something from it.
+    pub fn read(&mut self, arrival: &Arrival) {
+        let usable = match arrival {
+            Arrival::Opened => self.channels.is_empty(),
+            Arrival::Subscribed => true,
+            _ => false,
+        };
+        self.up |= usable;
     }
 }

@@ -12,8 +12,8 @@ use broker::Push;
 use lwm2m::time::Time;
 use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
-use server::mutant::Planted;
-use server::store::{Call, Reply, Script, Value};
+use server::link::{Answer, Command, Side};
+use server::store::{Reply, Value};
 
 use super::clock::Clock;
 use super::connection::{Arrival, Connection, ConnectionId, Party, Request};
@@ -51,8 +51,6 @@ pub struct MessageBroker {
     pub(super) old: Option<OldMaster>,
     /// What scripts read.
     clock: Clock,
-    planted: Planted,
-    hashes: Vec<String>,
     pub(super) connections: BTreeMap<ConnectionId, Connection>,
     transit: EventQueue<(ConnectionId, Direction)>,
     arrivals: VecDeque<(ConnectionId, Arrival)>,
@@ -75,15 +73,12 @@ pub struct MessageBroker {
 }
 
 impl MessageBroker {
-    /// An empty broker without clients. `random` decides delays and where a broken connection is cut; `planted` is the
-    /// bug that the scripts of its clients have.
-    pub fn new(random: ChaCha8Rng, planted: Planted) -> Self {
+    /// An empty broker without clients. `random` decides delays and where a broken connection is cut.
+    pub fn new(random: ChaCha8Rng) -> Self {
         MessageBroker {
             master: Master::empty(),
             old: None,
             clock: Clock::right(),
-            planted,
-            hashes: Vec::new(),
             connections: BTreeMap::new(),
             transit: EventQueue::new(),
             arrivals: VecDeque::new(),
@@ -100,21 +95,21 @@ impl MessageBroker {
         }
     }
 
-    /// A client begins to connect: for calls if it names no channels, else to subscribe these.
-    pub fn connect(&mut self, now: Time, party: Party, channels: Vec<String>) -> ConnectionId {
+    /// A client begins to connect, to subscribe `channels` if it is the back end.
+    pub fn connect(&mut self, now: Time, party: Party, side: Side, channels: Vec<String>) -> ConnectionId {
         let id = ConnectionId(self.next_connection);
         self.next_connection += 1;
-        let mut connection = Connection::new(now, party, channels);
-        let client = (party, connection.subscribes());
+        let mut connection = Connection::new(now, party, side == Side::Subscriber, channels);
+        let client = (party, connection.listens);
         connection.at_old_master = self.old.as_ref().is_some_and(|old| old.clients.contains(&client));
         self.connections.insert(id, connection);
         self.send(now, id, Request::Open);
         id
     }
 
-    /// A client calls a script.
-    pub fn call(&mut self, now: Time, connection: ConnectionId, call: Rc<Call>) {
-        self.send(now, connection, Request::Call(call));
+    /// An instance says something.
+    pub fn say(&mut self, now: Time, connection: ConnectionId, command: Command) {
+        self.send(now, connection, Request::Say(command));
     }
 
     /// A client publishes.
@@ -140,7 +135,7 @@ impl MessageBroker {
     /// whether there was any.
     pub fn cut(&mut self, now: Time, party: Party, connections: Connections, half_open: Duration) -> bool {
         let hit = |it: &Connection| {
-            it.party == party && connections.include(it.subscribes()) && !it.broken && !it.client_gone
+            it.party == party && connections.include(it.listens) && !it.broken && !it.client_gone
         };
         let ids = self.connections.iter().filter(|(_, it)| hit(it));
         let ids: Vec<ConnectionId> = ids.map(|(&id, _)| id).collect();
@@ -213,16 +208,13 @@ impl MessageBroker {
     }
 
     fn is_held(&self, connection: &Connection) -> bool {
-        self.held
-            .contains_key(&(connection.party, connection.subscribes()))
+        self.held.contains_key(&(connection.party, connection.listens))
     }
 
     /// Things that could not arrive in time do so now, unless something else still keeps them.
     fn catch_up(&mut self, now: Time) {
         for (&id, connection) in &mut self.connections {
-            let held = self
-                .held
-                .contains_key(&(connection.party, connection.subscribes()));
+            let held = self.held.contains_key(&(connection.party, connection.listens));
             let directions = [
                 (
                     Direction::ToBroker,
@@ -282,9 +274,7 @@ impl MessageBroker {
         let Some(connection) = self.connections.get_mut(&id) else {
             return true;
         };
-        let held = self
-            .held
-            .contains_key(&(connection.party, connection.subscribes()));
+        let held = self.held.contains_key(&(connection.party, connection.listens));
         match direction {
             _ if held => {}
             Direction::ToBroker if self.stalls > 0 => {}
@@ -359,7 +349,7 @@ impl MessageBroker {
             Request::Open if self.down.is_some() && !connection.at_old_master => self.refuse(now, id),
             Request::Open => self.open(now, id),
             Request::Subscribe(index) => self.subscribe(now, id, index),
-            Request::Call(call) => self.execute(now, id, &call),
+            Request::Say(command) => self.obey(now, id, &command),
             Request::Publish(channel, payload) => {
                 self.command(now, id, &[b"PUBLISH", channel.as_bytes(), payload.as_bytes()]);
             }
@@ -396,16 +386,16 @@ impl MessageBroker {
         let Some(connection) = self.connections.get(&id) else {
             return;
         };
-        let (listens, at_old) = (connection.subscribes(), connection.at_old_master);
+        let (listens, at_old) = (connection.listens, connection.at_old_master);
+        let subscribes = !connection.channels.is_empty();
         let client = self.master_of(at_old).map(|master| master.accept(id, listens));
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.client = client;
         }
-        if listens {
+        if subscribes {
             self.send(now, id, Request::Subscribe(0));
         } else {
-            self.load_scripts(now, id);
-            self.send_back(now, id, Arrival::CommandConnected);
+            self.send_back(now, id, Arrival::Opened);
         }
     }
 
@@ -418,19 +408,7 @@ impl MessageBroker {
         self.forget(id);
     }
 
-    fn load_scripts(&mut self, now: Time, id: ConnectionId) {
-        let planted = self.planted;
-        let load = |script: Script| {
-            let source = planted.source(script);
-            match self.command(now, id, &[b"SCRIPT", b"LOAD", source.as_bytes()]) {
-                Some(broker::Reply::Bulk(hash)) => String::from_utf8_lossy(&hash).into_owned(),
-                other => panic!("{script:?} does not compile: {other:?}"),
-            }
-        };
-        self.hashes = Script::ALL.map(load).to_vec();
-    }
-
-    /// One channel after the other, each a round trip, as the server does it.
+    /// One channel after the other, each a round trip, as the back end does it.
     fn subscribe(&mut self, now: Time, id: ConnectionId, index: usize) {
         let Some(connection) = self.connections.get(&id) else {
             return;
@@ -441,26 +419,28 @@ impl MessageBroker {
                 let back = self.delay();
                 self.send(now + back, id, Request::Subscribe(index + 1));
             }
-            None => self.send_back(now, id, Arrival::SubscriberConnected),
+            None => self.send_back(now, id, Arrival::Subscribed),
         }
     }
 
-    fn execute(&mut self, now: Time, id: ConnectionId, call: &Call) {
-        let hash = self.hashes[call.script.index()].clone();
-        let mut words: Vec<&[u8]> = Vec::with_capacity(4 + call.args.len());
-        words.extend([b"EVALSHA".as_slice(), hash.as_bytes(), b"1", call.key.as_bytes()]);
-        words.extend(call.args.iter().map(Vec::as_slice));
-        tell(&self.watching, |watch| watch.called(now, call));
-        let reply = match self.command(now, id, &words) {
-            None => return,
-            Some(broker::Reply::Error(text)) => {
-                Err(format!("{:?}: {}", call.script, String::from_utf8_lossy(&text)))
-            }
-            Some(reply) => Reply::new(value(reply)).ok_or_else(|| "a reply without a status".to_owned()),
+    /// Does what an instance says.
+    fn obey(&mut self, now: Time, id: ConnectionId, command: &Command) {
+        if let Command::Call { call, .. } = command {
+            tell(&self.watching, |watch| watch.called(now, call));
+        }
+        let Some(reply) = self.command(now, id, &command.words()) else {
+            return;
         };
-        tell(&self.watching, |watch| watch.answered(now, call, &reply));
-        self.look_at_journal(now, id, &call.key);
-        self.send_back(now, id, Arrival::Reply(call.id, reply));
+        let answers = answers(reply);
+        if let (Command::Call { call, .. }, [answer]) = (command, &answers[..]) {
+            tell(&self.watching, |watch| {
+                watch.answered(now, call, &reply_of(answer))
+            });
+            self.look_at_journal(now, id, &call.key);
+        }
+        for answer in answers {
+            self.send_back(now, id, Arrival::Answer(answer));
+        }
     }
 
     /// How a watched ticket stands after a script of its partition.
@@ -533,6 +513,21 @@ fn message(push: &Push) -> Option<(&[u8], &[u8])> {
         Push::Message { channel, payload } => Some((channel.as_ref(), payload.as_ref())),
         Push::PatternMessage { .. } => None,
     }
+}
+
+/// What a client reads as the answers to a command.
+fn answers(reply: broker::Reply) -> Vec<Answer> {
+    match reply {
+        broker::Reply::Several(replies) => replies.into_iter().flat_map(answers).collect(),
+        broker::Reply::Error(words) => vec![Err(String::from_utf8_lossy(&words).into_owned())],
+        reply => vec![Ok(value(reply))],
+    }
+}
+
+/// An answer to a call as its script's reply.
+fn reply_of(answer: &Answer) -> Result<Reply, String> {
+    let value = answer.clone()?;
+    Reply::new(value).ok_or_else(|| "a reply without a status".to_owned())
 }
 
 fn value(reply: broker::Reply) -> Value {

@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use broker::Push;
 use lwm2m::time::Time;
+use server::link::Side;
 
 use super::connection::{Arrival, ConnectionId, Party};
-use super::link::{Link, LinkKind};
+use super::link::Link;
 use super::message_broker::MessageBroker;
 use crate::backend::{Backoff, NorthboundEvent};
 use crate::dialect::{Channel, Channels};
@@ -40,7 +41,7 @@ impl Northbound {
             backoff: Backoff::default(),
             channels,
         };
-        northbound.connect(now, LinkKind::Command, broker);
+        northbound.connect(now, Side::Command, broker);
         northbound
     }
 
@@ -81,11 +82,11 @@ impl Northbound {
         };
         link.read(&arrival);
         let event = match arrival {
-            Arrival::CommandConnected => {
-                self.connect(now, LinkKind::Subscriber, broker);
+            Arrival::Opened => {
+                self.connect(now, Side::Subscriber, broker);
                 None
             }
-            Arrival::SubscriberConnected => {
+            Arrival::Subscribed => {
                 self.backoff.succeeded();
                 Some(NorthboundEvent::Connected)
             }
@@ -94,7 +95,7 @@ impl Northbound {
                 channel.and_then(|channel| NorthboundEvent::heard(channel, &payload))
             }
             Arrival::Lost => return self.give_up(now, broker),
-            Arrival::Reply(..) | Arrival::Message(_) => None,
+            Arrival::Answer(_) | Arrival::Message(_) => None,
         };
         (event, None)
     }
@@ -116,16 +117,16 @@ impl Northbound {
     /// Tries again, if that is due.
     pub fn try_again(&mut self, now: Time, broker: &mut MessageBroker) {
         if self.publisher.retry_at == Some(now) {
-            self.connect(now, LinkKind::Command, broker);
+            self.connect(now, Side::Command, broker);
         }
     }
 
-    fn connect(&mut self, now: Time, kind: LinkKind, broker: &mut MessageBroker) {
-        let link = match kind {
-            LinkKind::Command => &mut self.publisher,
-            LinkKind::Subscriber => &mut self.listener,
+    fn connect(&mut self, now: Time, side: Side, broker: &mut MessageBroker) {
+        let link = match side {
+            Side::Command => &mut self.publisher,
+            Side::Subscriber => &mut self.listener,
         };
-        let connection = broker.connect(now, self.party, link.channels.clone());
+        let connection = broker.connect(now, self.party, side, link.channels.clone());
         if let Some(old) = link.begin(connection) {
             broker.close(now, old);
         }

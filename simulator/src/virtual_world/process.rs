@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use broker::Push;
@@ -13,11 +14,11 @@ use lwm2m::time::Time;
 use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 use server::instance::{Config, Input, Instance, Output};
-use server::store::Reply;
+use server::link::{self, Event, Link, Login, Side};
+use server::store::{Call, Script};
 
 use super::clock::Clock;
 use super::connection::{Arrival, ConnectionId};
-use super::link::{Link, LinkKind};
 
 /// From one step to the next, in microseconds: least and most.
 const STEP_US: (u64, u64) = (1, 20);
@@ -29,12 +30,12 @@ pub struct Process {
     instance: Instance,
     /// The clock of its machine.
     pub clock: Clock,
-    /// The connection for calls.
-    pub command: Link,
-    /// The connection for subscriptions.
-    pub subscriber: Link,
-    /// It has read that a connection is gone, and begins to make another.
-    lost: Option<LinkKind>,
+    /// What its connections to the broker are for, and what becomes of them.
+    link: Link,
+    /// The connections, or the attempts to make them: for calls, and to listen.
+    connections: [Option<ConnectionId>; 2],
+    /// A script that the broker refused, and not for want of memory.
+    refusal: Option<String>,
     /// Why it has just given its membership up: through whom, and how.
     fallen: Option<Fall>,
     /// It has said that it is ready.
@@ -82,13 +83,15 @@ enum Read {
     Other,
 }
 
-/// Beyond any counter of a partition: a script about members answers with the broker's time there.
-const A_TIME: i64 = 1_000_000_000_000;
+/// What begins something; a broker without memory refuses it, and nothing else.
+const MAY_BE_REFUSED: [Script; 3] = [Script::Accept, Script::Register, Script::Update];
 
 impl Read {
-    fn of(reply: &Reply) -> Read {
-        let about_members = reply.integer(1).is_some_and(|number| number >= A_TIME);
-        match (about_members, reply.status()) {
+    fn of(event: &Event) -> Read {
+        let Event::Answered(call, Ok(reply)) = event else {
+            return Read::Other;
+        };
+        match (call.script.is_about_members(), reply.status()) {
             (true, "UNKNOWN") => Read::Renewal("UNKNOWN"),
             (true, "DEAD") => Read::Renewal("DEAD"),
             (true, "LEASE") => Read::Renewal("LEASE"),
@@ -123,12 +126,13 @@ impl Read {
 impl Process {
     /// A process that has just been started.
     pub fn start(now: Time, clock: Clock, config: Config, seed: u64) -> Self {
+        let planted = config.planted;
         Process {
             instance: Instance::new(config, seed),
             clock,
-            command: Link::default(),
-            subscriber: Link::default(),
-            lost: None,
+            link: Link::new(clock.read(now), Login::default(), planted),
+            connections: [None; 2],
+            refusal: None,
             fallen: None,
             ready: false,
             paused: false,
@@ -145,9 +149,9 @@ impl Process {
 
     /// Something arrives on one of its connections to the broker.
     pub fn arrive(&mut self, connection: ConnectionId, arrival: Arrival) {
-        if self.command.connection == Some(connection) {
+        if self.connections[Side::Command as usize] == Some(connection) {
             self.replies.push_back(arrival);
-        } else if self.subscriber.connection == Some(connection) {
+        } else if self.connections[Side::Subscriber as usize] == Some(connection) {
             self.messages.push_back(arrival);
         }
     }
@@ -165,37 +169,51 @@ impl Process {
         self.shutdown = true;
     }
 
-    /// Drops everything that waits in its sockets, and both connections; they are returned.
-    pub fn reset(&mut self) -> [Option<ConnectionId>; 2] {
-        self.replies.clear();
-        self.messages.clear();
+    /// Drops everything that waits in its sockets, and both connections.
+    pub fn reset(&mut self, now: Time) {
         self.datagrams.clear();
-        [&mut self.command, &mut self.subscriber].map(Link::drop_connection)
+        self.link.reset(self.clock.read(now));
     }
 
-    /// Begins a connection; the one that it replaces is returned, and nothing that came on it is read any more.
-    pub fn connect(&mut self, kind: LinkKind, connection: ConnectionId) -> Option<ConnectionId> {
-        self.forget_arrivals(kind);
-        self.link(kind).begin(connection)
+    /// Calls a script.
+    pub fn call(&mut self, now: Time, call: Rc<Call>) {
+        self.link.call(self.clock.read(now), call);
     }
 
-    /// Gives up a connection, or an attempt to make it, until `at`; it is returned.
-    pub fn retry(&mut self, kind: LinkKind, at: Time) -> Option<ConnectionId> {
-        self.forget_arrivals(kind);
-        self.link(kind).retry(at)
+    /// Listens to these channels.
+    pub fn subscribe(&mut self, now: Time, channels: Vec<String>) {
+        self.link.subscribe(self.clock.read(now), channels);
     }
 
-    /// One of its connections.
-    pub fn link(&mut self, kind: LinkKind) -> &mut Link {
-        match kind {
-            LinkKind::Command => &mut self.command,
-            LinkKind::Subscriber => &mut self.subscriber,
-        }
+    /// What is to be done next with one of its connections.
+    pub fn poll_link(&mut self) -> Option<link::Output> {
+        self.link.poll_output()
     }
 
-    /// A connection that it has just found broken.
-    pub fn take_lost(&mut self) -> Option<LinkKind> {
-        self.lost.take()
+    /// It has begun a connection.
+    pub fn opening(&mut self, side: Side, connection: ConnectionId) {
+        self.connections[side as usize] = Some(connection);
+    }
+
+    /// It drops a connection; nothing that came on it is read any more.
+    pub fn closed(&mut self, side: Side) -> Option<ConnectionId> {
+        self.socket(side).clear();
+        self.connections[side as usize].take()
+    }
+
+    /// The connections that it has, or tries to make.
+    pub fn connections(&self) -> [Option<ConnectionId>; 2] {
+        self.connections
+    }
+
+    /// Whether it can use its connections, as far as it knows: for calls, and to listen.
+    pub fn is_up(&self) -> [bool; 2] {
+        [Side::Command, Side::Subscriber].map(|side| self.link.is_up(side))
+    }
+
+    /// A script that the broker has just refused, and not for want of memory.
+    pub fn take_refusal(&mut self) -> Option<String> {
+        self.refusal.take()
     }
 
     /// Why it has just given its membership up, if it has.
@@ -203,11 +221,20 @@ impl Process {
         self.fallen.take()
     }
 
-    fn forget_arrivals(&mut self, kind: LinkKind) {
-        match kind {
-            LinkKind::Command => self.replies.clear(),
-            LinkKind::Subscriber => self.messages.clear(),
+    fn socket(&mut self, side: Side) -> &mut VecDeque<Arrival> {
+        match side {
+            Side::Command => &mut self.replies,
+            Side::Subscriber => &mut self.messages,
         }
+    }
+
+    /// There is something to read on a connection, or something that was read to look at.
+    fn has_news(&self, side: Side) -> bool {
+        let socket = match side {
+            Side::Command => &self.replies,
+            Side::Subscriber => &self.messages,
+        };
+        !socket.is_empty() || self.link.has_events(side)
     }
 
     /// When it wants to take its next step; none while it is paused.
@@ -217,14 +244,18 @@ impl Process {
         }
         let waiting = self.output.is_some()
             || self.shutdown
-            || !(self.replies.is_empty() && self.messages.is_empty() && self.datagrams.is_empty());
+            || self.has_news(Side::Command)
+            || self.has_news(Side::Subscriber)
+            || !self.datagrams.is_empty();
         let due = if waiting { Time::ZERO } else { self.deadline()? };
         Some(due.max(self.busy_until))
     }
 
-    /// When its clock shows what the instance waits for.
+    /// When its clock shows what the instance or the link waits for.
     fn deadline(&self) -> Option<Time> {
-        self.instance.next_deadline().map(|at| self.clock.when(at))
+        let deadlines = [self.instance.next_deadline(), self.link.next_deadline()];
+        let earliest = deadlines.into_iter().flatten().min();
+        earliest.map(|at| self.clock.when(at))
     }
 
     /// Takes one step: it hands over the next output, or reads one thing and thinks about it.
@@ -253,8 +284,8 @@ impl Process {
     fn read(&mut self, now: Time, random: &mut ChaCha8Rng) -> Option<Read> {
         let ready = [
             (Source::Signal, self.shutdown),
-            (Source::Replies, !self.replies.is_empty()),
-            (Source::Messages, !self.messages.is_empty()),
+            (Source::Replies, self.has_news(Side::Command)),
+            (Source::Messages, self.has_news(Side::Subscriber)),
             (Source::Datagrams, !self.datagrams.is_empty()),
             (Source::Clock, self.deadline().is_some_and(|at| at <= now)),
         ];
@@ -277,79 +308,100 @@ impl Process {
                 self.shutdown = false;
                 self.instance.handle(now, Input::Shutdown);
             }
-            Some(Source::Replies) => {
-                if let Some(Arrival::Reply(_, Ok(reply))) = self.replies.front() {
-                    read = Read::of(reply);
-                }
-                self.read_broker(now, LinkKind::Command);
-            }
-            Some(Source::Messages) => self.read_broker(now, LinkKind::Subscriber),
+            Some(Source::Replies) => read = self.look_at_broker(now, Side::Command),
+            Some(Source::Messages) => read = self.look_at_broker(now, Side::Subscriber),
             Some(Source::Datagrams) => {
                 if let Some((from, data)) = self.datagrams.pop_front() {
                     self.instance.handle(now, Input::Datagram { from, data: &data });
                 }
             }
-            Some(Source::Clock) | None => self.instance.handle(now, Input::Timeout),
+            Some(Source::Clock) | None => {
+                // What has arrived is no reason to lose patience.
+                self.read_socket(now, Side::Command);
+                self.read_socket(now, Side::Subscriber);
+                self.link.handle_timeout(now);
+                self.instance.handle(now, Input::Timeout);
+            }
         }
         Some(read)
     }
 
-    fn read_broker(&mut self, now: Time, kind: LinkKind) {
-        let queue = match kind {
-            LinkKind::Command => &mut self.replies,
-            LinkKind::Subscriber => &mut self.messages,
-        };
-        let Some(arrival) = queue.pop_front() else { return };
-        let concerns_instance = self.link(kind).read(&arrival);
-        if matches!(arrival, Arrival::Lost) {
-            self.lost = Some(kind);
-        }
-        if !concerns_instance {
-            return;
-        }
-        let input = match arrival {
-            Arrival::CommandConnected => Input::CommandConnected,
-            Arrival::SubscriberConnected => Input::SubscriberConnected,
-            Arrival::Lost if kind == LinkKind::Command => Input::CommandLost,
-            Arrival::Lost => Input::SubscriberLost,
-            Arrival::Reply(call, Ok(reply)) => Input::Reply { call, reply },
-            Arrival::Reply(call, Err(error)) => {
-                return self.instance.handle(now, Input::Refused { call, error: &error });
+    /// Reads all that is there on a connection; the link knows what it is.
+    fn read_socket(&mut self, now: Time, side: Side) {
+        while let Some(arrival) = self.socket(side).pop_front() {
+            match arrival {
+                Arrival::Opened => self.link.opened(now, side),
+                Arrival::Lost => self.link.lost(now, side, "it is broken"),
+                Arrival::Answer(answer) => self.link.answered(now, side, answer),
+                Arrival::Message(Push::Message { channel, payload }) => {
+                    let channel = String::from_utf8_lossy(&channel).into_owned();
+                    self.link.heard(now, channel, payload.to_vec());
+                }
+                // Nobody subscribes patterns, and how the back end subscribes is its own business.
+                Arrival::Message(Push::PatternMessage { .. }) | Arrival::Subscribed => {}
             }
-            Arrival::Message(Push::Message { channel, payload }) => {
-                let channel = String::from_utf8_lossy(&channel);
-                let (channel, payload) = (channel.as_ref(), payload.as_ref());
-                return self.instance.handle(now, Input::Message { channel, payload });
-            }
-            // Nobody subscribes patterns.
-            Arrival::Message(Push::PatternMessage { .. }) => return,
+        }
+    }
+
+    /// Reads what is there on a connection, and hands over one thing that was read.
+    fn look_at_broker(&mut self, now: Time, side: Side) -> Read {
+        self.read_socket(now, side);
+        let Some(event) = self.link.poll_event(side) else {
+            return Read::Other;
         };
-        self.instance.handle(now, input);
+        let read = Read::of(&event);
+        match event {
+            Event::CommandConnected => self.instance.handle(now, Input::CommandConnected),
+            Event::CommandLost => self.instance.handle(now, Input::CommandLost),
+            Event::SubscriberConnected => self.instance.handle(now, Input::SubscriberConnected),
+            Event::SubscriberLost => self.instance.handle(now, Input::SubscriberLost),
+            Event::Message { channel, payload } => {
+                let (channel, payload) = (channel.as_str(), payload.as_slice());
+                self.instance.handle(now, Input::Message { channel, payload });
+            }
+            Event::Answered(call, Ok(reply)) => {
+                self.instance.handle(now, Input::Reply { call: call.id, reply });
+            }
+            Event::Answered(call, Err(error)) => {
+                if !(MAY_BE_REFUSED.contains(&call.script) && error.starts_with("OOM ")) {
+                    self.refusal = Some(format!("{:?}: {error}", call.script));
+                }
+                let (call, error) = (call.id, error.as_str());
+                self.instance.handle(now, Input::Refused { call, error });
+            }
+        }
+        read
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use server::store::Value;
+    use server::store::{Reply, Value};
 
     #[test]
     fn a_fall_is_named_for_what_was_read_before_it() {
-        let reply = |status: &str, number| {
-            let values = vec![Value::Bytes(status.into()), Value::Integer(number)];
-            Read::of(&Reply::new(Value::Array(values)).unwrap())
+        let reply = |script, status: &str| {
+            let call = Call {
+                id: 1,
+                script,
+                key: String::new(),
+                args: Vec::new(),
+            };
+            let reply = Reply::new(Value::Array(vec![Value::Bytes(status.into())])).unwrap();
+            Read::of(&Event::Answered(Rc::new(call), Ok(reply)))
         };
-        let time = 1_795_000_000_000;
-        assert_eq!(reply("UNKNOWN", time).told(), ("a renewal", "UNKNOWN"));
-        assert_eq!(reply("DEAD", time).told(), ("a renewal", "DEAD"));
-        assert_eq!(reply("LEASE", time).told(), ("a renewal", "LEASE"));
-        assert_eq!(reply("OK", time).told(), ("a renewal", "another generation"));
-        assert_eq!(reply("LEASE", 0).told(), ("a script", "LEASE"));
-        assert_eq!(reply("GENERATION", 0).told(), ("a script", "GENERATION"));
-        assert_eq!(reply("OK", 3).told(), ("a script", "its counter went back"));
+        let (renew, sweep) = (Script::Renew, Script::Sweep);
+        assert_eq!(reply(renew, "UNKNOWN").told(), ("a renewal", "UNKNOWN"));
+        assert_eq!(reply(renew, "DEAD").told(), ("a renewal", "DEAD"));
+        assert_eq!(reply(renew, "LEASE").told(), ("a renewal", "LEASE"));
+        assert_eq!(reply(renew, "OK").told(), ("a renewal", "another generation"));
+        assert_eq!(reply(sweep, "LEASE").told(), ("a script", "LEASE"));
+        assert_eq!(reply(sweep, "GENERATION").told(), ("a script", "GENERATION"));
+        assert_eq!(reply(sweep, "OK").told(), ("a script", "its counter went back"));
         assert_eq!(Read::Other.told(), ("a view", "it is dead in it"));
         assert_eq!(
-            reply("OK", 3).overdue(),
+            reply(sweep, "OK").overdue(),
             ("its own clock", "when something came after it")
         );
         assert_eq!(Read::Time.overdue(), ("its own clock", "at the end of its lease"));

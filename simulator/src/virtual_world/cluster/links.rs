@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use lwm2m::time::Time;
+use server::link;
 
 use super::{Cluster, ClusterEvent, Due};
 use crate::backend::NorthboundEvent;
@@ -13,11 +14,8 @@ use crate::fault::FaultAction;
 use crate::history::BACK_END;
 use crate::targets::{Client, Connections};
 use crate::virtual_world::connection::{Arrival, ConnectionId, Party};
-use crate::virtual_world::link::{LinkKind, PATIENCE};
 use crate::virtual_world::master::Staying;
 
-/// From a lost connection to the next attempt, as in `server::net`.
-const RETRY: Duration = Duration::from_millis(100);
 /// So long after a connection broke nothing more comes of it, and sooner than anybody has made another.
 const SETTLED: Duration = Duration::from_millis(1);
 
@@ -244,7 +242,7 @@ impl Cluster {
         let back_end = self.slots.len();
         let (event, again) = self.northbound.arrive(now, connection, arrival, &mut self.broker);
         if let Some(at) = again {
-            self.due.push(at, (back_end, Due::Connect(LinkKind::Command)));
+            self.due.push(at, (back_end, Due::Connect));
         }
         if let Some(NorthboundEvent::Connected | NorthboundEvent::Disconnected { .. }) = event {
             self.check_links(back_end);
@@ -265,8 +263,8 @@ impl Cluster {
                 let Some(process) = slot.process.as_ref().filter(|process| process.ready) else {
                     return;
                 };
-                let links = [&process.command, &process.subscriber];
-                let up = links.iter().all(|link| link.up && sound(link.connection));
+                let sound = process.connections().into_iter().all(sound);
+                let up = sound && process.is_up() == [true; 2];
                 (up, &mut slot.linked)
             }
         };
@@ -276,53 +274,27 @@ impl Cluster {
         }
     }
 
-    /// Begins a connection of an instance; one of the same kind is dropped.
-    pub(super) fn connect(&mut self, now: Time, instance: usize, kind: LinkKind) {
+    /// Does what the link of an instance wants.
+    pub(super) fn carry_out_link(&mut self, now: Time, instance: usize) {
         let Some(process) = &mut self.slots[instance].process else {
             return;
         };
-        let channels = process.link(kind).channels.clone();
-        let connection = self.broker.connect(now, instance, channels);
-        if let Some(old) = process.connect(kind, connection) {
-            self.broker.close(now, old);
+        while let Some(output) = process.poll_link() {
+            match output {
+                link::Output::Open(side) => {
+                    let connection = self.broker.connect(now, instance, side, Vec::new());
+                    process.opening(side, connection);
+                }
+                link::Output::Close(side) => {
+                    let closed = process.closed(side);
+                    closed.into_iter().for_each(|it| self.broker.close(now, it));
+                }
+                link::Output::Send(side, command) => {
+                    if let Some(connection) = process.connections()[side as usize] {
+                        self.broker.say(now, connection, command);
+                    }
+                }
+            }
         }
-        let patience = Due::OutOfPatience(kind, connection);
-        self.due.push(now + PATIENCE, (instance, patience));
-    }
-
-    /// The time of the next attempt has come, unless something else has happened meanwhile.
-    pub(super) fn connect_again(&mut self, now: Time, instance: usize, kind: LinkKind) {
-        let process = self.slots[instance].process.as_mut();
-        if process.is_some_and(|process| process.link(kind).retry_at == Some(now)) {
-            self.connect(now, instance, kind);
-        }
-    }
-
-    pub(super) fn lose_patience(
-        &mut self,
-        now: Time,
-        instance: usize,
-        kind: LinkKind,
-        connection: ConnectionId,
-    ) {
-        let process = self.slots[instance].process.as_mut();
-        let waits = process.is_some_and(|process| {
-            let link = process.link(kind);
-            link.connection == Some(connection) && !link.up && !process.paused
-        });
-        if waits {
-            self.retry(now, instance, kind);
-        }
-    }
-
-    /// Gives up a connection of an instance, and tries again soon.
-    pub(super) fn retry(&mut self, now: Time, instance: usize, kind: LinkKind) {
-        let Some(process) = &mut self.slots[instance].process else {
-            return;
-        };
-        if let Some(old) = process.retry(kind, now + RETRY) {
-            self.broker.close(now, old);
-        }
-        self.due.push(now + RETRY, (instance, Due::Connect(kind)));
     }
 }
