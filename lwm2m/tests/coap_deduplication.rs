@@ -8,13 +8,13 @@ mod support;
 use std::time::Duration;
 
 use lwm2m::coap::{
-    Code, Config, Deduplication, Endpoint, Event, Kind, Limits, Message, RequestId, Response, SendError,
+    Code, Config, Deduplication, Event, Kind, Limits, Message, MessageLayer, RequestId, Response, SendError,
 };
 use support::{
     PEER, START, ask, bytes, config, endpoint, events, receive, request, response, secs, sent, token,
 };
 
-fn expect_request(endpoint: &mut Endpoint<u32>) -> RequestId<u32> {
+fn expect_request(endpoint: &mut MessageLayer<u32>) -> RequestId<u32> {
     match events(endpoint).as_slice() {
         [Event::Request { id, .. }] => *id,
         other => panic!("expected one request, found {other:?}"),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lwm2m::coap::{Code, Config, Endpoint, Event, Kind, Message, Token, TransmissionParameters};
+use lwm2m::coap::{Code, Config, Event, Kind, Message, MessageLayer, Token, TransmissionParameters};
 use lwm2m::time::Time;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
@@ -26,8 +26,8 @@ pub fn config() -> Config {
 }
 
 /// An endpoint at its beginning.
-pub fn endpoint(config: Config) -> Endpoint<u32> {
-    Endpoint::new(config, ChaCha8Rng::seed_from_u64(1))
+pub fn endpoint(config: Config) -> MessageLayer<u32> {
+    MessageLayer::new(config, ChaCha8Rng::seed_from_u64(1))
 }
 
 /// So long after `START`.
@@ -64,18 +64,18 @@ pub fn bytes(message: &Message) -> Vec<u8> {
 }
 
 /// The endpoint gets a message from `PEER`.
-pub fn receive(endpoint: &mut Endpoint<u32>, now: Time, message: &Message) {
+pub fn receive(endpoint: &mut MessageLayer<u32>, now: Time, message: &Message) {
     endpoint.handle_datagram(now, PEER, &bytes(message));
 }
 
 /// Makes a Confirmable request to `PEER`; `number` is its message ID and its token.
-pub fn ask(endpoint: &mut Endpoint<u32>, number: u8) {
+pub fn ask(endpoint: &mut MessageLayer<u32>, number: u8) {
     let message = request(Kind::Confirmable, number.into(), number);
     endpoint.send_request(START, PEER, message).unwrap();
 }
 
 /// What the endpoint sends now, each to `PEER`.
-pub fn sent(endpoint: &mut Endpoint<u32>) -> Vec<Message> {
+pub fn sent(endpoint: &mut MessageLayer<u32>) -> Vec<Message> {
     let mut messages = Vec::new();
     while let Some((peer, datagram)) = endpoint.poll_transmit() {
         assert_eq!(peer, PEER);
@@ -86,6 +86,6 @@ pub fn sent(endpoint: &mut Endpoint<u32>) -> Vec<Message> {
 }
 
 /// What the endpoint has to tell now.
-pub fn events(endpoint: &mut Endpoint<u32>) -> Vec<Event<u32>> {
+pub fn events(endpoint: &mut MessageLayer<u32>) -> Vec<Event<u32>> {
     std::iter::from_fn(|| endpoint.poll_event()).collect()
 }

@@ -31,7 +31,7 @@ use crate::partition::Partition;
 use crate::store::{Call, LEASE_ARGUMENT, Reply, Script};
 use admission::{Admission, Seldom};
 use holder::Exchanges;
-use lwm2m::coap::{Endpoint, Event, RequestId};
+use lwm2m::coap::{Event, MessageLayer, RequestId};
 use lwm2m::time::Time;
 use membership::{Held, Membership, Seat};
 use rand::rngs::ChaCha8Rng;
@@ -186,7 +186,7 @@ pub struct Instance {
     own_way: String,
     rng: ChaCha8Rng,
     now: Time,
-    coap: Endpoint<SocketAddr>,
+    coap: MessageLayer<SocketAddr>,
     seat: Seat,
     command_up: bool,
     pending: VecDeque<Pending>,
@@ -224,7 +224,7 @@ impl Instance {
     /// An instance that waits for its broker. All its randomness comes from `seed`.
     pub fn new(config: Config, seed: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let coap = Endpoint::new(config.coap(), ChaCha8Rng::from_rng(&mut rng));
+        let coap = MessageLayer::new(config.coap(), ChaCha8Rng::from_rng(&mut rng));
         let (own, port) = (config.address.ip(), config.address.port());
         Instance {
             own_way: format!(r#""regAddr":"{own}","regPort":{port}"#),
@@ -380,7 +380,7 @@ impl Instance {
             join_at: self.now,
             waiting: None,
         };
-        self.coap = Endpoint::new(self.config.coap(), ChaCha8Rng::from_rng(&mut self.rng));
+        self.coap = MessageLayer::new(self.config.coap(), ChaCha8Rng::from_rng(&mut self.rng));
         self.exchanges = Exchanges::default();
         self.own.clear();
         self.refused_finishes.clear();

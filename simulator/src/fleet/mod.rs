@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::Ipv4Addr;
 
 use lwm2m::coap::{
-    self, Code, Deduplication, Endpoint, FailureReason, Kind, Message, RequestId, Response, SendError,
+    self, Code, Deduplication, FailureReason, Kind, Message, MessageLayer, RequestId, Response, SendError,
     Statistics, Token,
 };
 use lwm2m::time::Time;
@@ -39,7 +39,7 @@ const REMEMBERED_PER_DEVICE: usize = 1 << 16;
 pub struct Fleet {
     config: FleetConfig,
     devices: Vec<Device>,
-    endpoint: Endpoint<u32>,
+    messages: MessageLayer<u32>,
     /// One entry per device that waits for a time of its own: registration, update, end of a back-off.
     timers: BTreeSet<(Time, u32)>,
     /// Responses that go out in a message of their own, by the time at which they do.
@@ -59,7 +59,7 @@ pub struct Fleet {
 impl Fleet {
     /// A fleet whose first device registers at `start` and whose others follow at the `register_rate` of their group.
     pub fn new(config: FleetConfig, start: Time, mut rng: ChaCha8Rng) -> Self {
-        let endpoint = Endpoint::new(
+        let messages = MessageLayer::new(
             coap::Config {
                 response_timeout: config.parameters.max_transmit_wait(),
                 parameters: config.parameters.clone(),
@@ -89,7 +89,7 @@ impl Fleet {
         Fleet {
             config,
             devices,
-            endpoint,
+            messages,
             timers,
             delayed: BTreeMap::new(),
             next_delayed: 0,
@@ -116,7 +116,7 @@ impl Fleet {
             .get(device as usize)
             .is_some_and(|one| one.phase != Phase::Off);
         if on && !self.is_asleep(device) {
-            self.endpoint.handle_datagram(now, device, datagram);
+            self.messages.handle_datagram(now, device, datagram);
             self.handle_endpoint_events(now);
         }
     }
@@ -124,7 +124,7 @@ impl Fleet {
     /// Does everything that is due.
     pub fn handle_timeout(&mut self, now: Time) {
         self.wake_up(now);
-        self.endpoint.handle_timeout(now);
+        self.messages.handle_timeout(now);
         self.handle_endpoint_events(now);
         while let Some(entry) = self.delayed.first_entry().filter(|entry| entry.key().0 <= now) {
             let (id, response) = entry.remove();
@@ -142,7 +142,7 @@ impl Fleet {
     pub fn next_deadline(&self) -> Option<Time> {
         let device = self.timers.first().map(|(at, _)| *at);
         let delayed = self.delayed.first_key_value().map(|((at, _), _)| *at);
-        [device, delayed, self.next_waking, self.endpoint.next_deadline()]
+        [device, delayed, self.next_waking, self.messages.next_deadline()]
             .into_iter()
             .flatten()
             .min()
@@ -151,11 +151,11 @@ impl Fleet {
     /// The next datagram to send to the cluster, and the device that it comes from.
     pub fn poll_transmit(&mut self) -> Option<(u32, Vec<u8>)> {
         loop {
-            let (device, datagram) = self.endpoint.poll_transmit()?;
+            let (device, datagram) = self.messages.poll_transmit()?;
             if !self.is_asleep(device) {
                 return Some((device, datagram));
             }
-            self.endpoint.recycle(datagram);
+            self.messages.recycle(datagram);
         }
     }
 
@@ -179,7 +179,7 @@ impl Fleet {
 
     /// Takes a sent datagram's buffer back.
     pub fn recycle(&mut self, buffer: Vec<u8>) {
-        self.endpoint.recycle(buffer);
+        self.messages.recycle(buffer);
     }
 
     /// The next thing that happened to a device.
@@ -206,11 +206,11 @@ impl Fleet {
 
     /// What the devices' CoAP endpoint counted.
     pub fn statistics(&self) -> &Statistics {
-        self.endpoint.statistics()
+        self.messages.statistics()
     }
 
     fn handle_endpoint_events(&mut self, now: Time) {
-        while let Some(event) = self.endpoint.poll_event() {
+        while let Some(event) = self.messages.poll_event() {
             match event {
                 coap::Event::Request { id, message, .. } => self.handle_request(now, id, &message),
                 coap::Event::Response {
@@ -220,7 +220,7 @@ impl Fleet {
                     ..
                 } => {
                     if let Some(response) = acknowledge {
-                        self.endpoint.acknowledge_response(now, peer, response);
+                        self.messages.acknowledge_response(now, peer, response);
                     }
                     self.handle_response(now, peer, &message);
                 }
@@ -234,7 +234,7 @@ impl Fleet {
     /// A device rejects a response that it did not ask for (RFC 7252, 4.2), and ignores everything else.
     fn reject_unmatched(&mut self, device: u32, message: &Message) {
         if message.kind == Kind::Confirmable {
-            self.endpoint.reset(device, message.message_id);
+            self.messages.reset(device, message.message_id);
         }
     }
 
@@ -245,7 +245,7 @@ impl Fleet {
                 ep: self.name_of(device),
                 message_id: message.message_id,
             });
-            self.endpoint.reject(id);
+            self.messages.reject(id);
             return;
         }
         let one = &mut self.devices[device as usize];
@@ -278,7 +278,7 @@ impl Fleet {
             self.set_deadline(device, now);
         }
         if self.devices[device as usize].traits.separate {
-            self.endpoint.acknowledge(id);
+            self.messages.acknowledge(id);
             let at = now + self.config.separate_delay;
             self.delayed.insert((at, self.next_delayed), (id, done.response));
             self.next_delayed += 1;
@@ -294,14 +294,14 @@ impl Fleet {
             true => Kind::NonConfirmable,
             false => Kind::Confirmable,
         };
-        let result = self.endpoint.respond_as(now, id, response, message_id, separate);
+        let result = self.messages.respond_as(now, id, response, message_id, separate);
         if let Err(SendError::TooLong(_)) = result {
             // Short, so it can only fail because nobody waits for it any more.
             let short = Response::of(Code::INTERNAL_SERVER_ERROR);
-            let _ = self.endpoint.respond_as(now, id, short, message_id, separate);
+            let _ = self.messages.respond_as(now, id, short, message_id, separate);
         }
         if !traits.deduplicates {
-            self.endpoint.forget_answered(id.peer);
+            self.messages.forget_answered(id.peer);
         }
     }
 

@@ -57,7 +57,7 @@ impl Fleet {
         };
         one.message_id = self.rng.random();
         one.attempts = 0;
-        self.endpoint.forget(device);
+        self.messages.forget(device);
         self.delayed.retain(|_, (id, _)| id.peer != device);
         self.asleep.remove(&device);
         self.enter(device, Phase::Off);

@@ -87,7 +87,7 @@ impl Fleet {
 
     fn send(&mut self, now: Time, device: u32, message: Message) {
         // Refused only while far too many separate responses of this device are unacknowledged: as good as a lost datagram.
-        if self.endpoint.send_request(now, device, message).is_err() {
+        if self.messages.send_request(now, device, message).is_err() {
             self.lose_registration(now, device, LossReason::Silence);
         }
     }

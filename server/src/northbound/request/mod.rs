@@ -20,21 +20,29 @@ use super::json::{members, shortened, text};
 /// The longest payload that is sent to a device, in bytes: what fits a datagram beside header and options.
 pub const MAX_DEVICE_PAYLOAD: usize = 1024;
 
-/// The kinds of request that the interface has, and whether they can be executed.
-const KINDS: [(&str, bool); 13] = [
-    ("read", true),
-    ("write", true),
-    ("execute", true),
-    ("observe", false),
-    ("cancelObserve", false),
-    ("discover", false),
-    ("writeAttributes", false),
-    ("create", false),
-    ("delete", false),
-    ("readComposite", false),
-    ("observeComposite", false),
-    ("writeComposite", false),
-    ("cancel", false),
+/// What can be asked of a device so far.
+#[derive(Copy, Clone)]
+enum Operation {
+    Read,
+    Write,
+    Execute,
+}
+
+/// The kinds of request that the interface has, and what each does; nothing, if it is not there yet.
+const KINDS: [(&str, Option<Operation>); 13] = [
+    ("read", Some(Operation::Read)),
+    ("write", Some(Operation::Write)),
+    ("execute", Some(Operation::Execute)),
+    ("observe", None),
+    ("cancelObserve", None),
+    ("discover", None),
+    ("writeAttributes", None),
+    ("create", None),
+    ("delete", None),
+    ("readComposite", None),
+    ("observeComposite", None),
+    ("writeComposite", None),
+    ("cancel", None),
 ];
 
 /// A request that a back end makes of a device.
@@ -104,13 +112,13 @@ impl Request {
         let names = ["kind", "path", "contentFormat", "mode", "node", "parameters"];
         let [kind, path, content_format, mode, node, parameters] = members(req, names)
             .map_err(|error| BadRequest::new(format!("`req` is no valid JSON: {error}")))?;
-        let kind = executable(kind)?;
+        let operation = operation(kind)?;
         let path = parse_path(path)?;
         let format = content_format.map(|json| parse_format(json.get())).transpose()?;
-        match kind {
-            "read" => Ok(Request::Read { path, format }),
-            "write" => Request::write(path, node, parse_mode(mode)?, format),
-            _ => Request::execute(path, parameters),
+        match operation {
+            Operation::Read => Ok(Request::Read { path, format }),
+            Operation::Write => Request::write(path, node, parse_mode(mode)?, format),
+            Operation::Execute => Request::execute(path, parameters),
         }
     }
 
@@ -212,18 +220,18 @@ impl Request {
 }
 
 /// The kind, if it is known and can be executed.
-fn executable(kind: Option<&RawValue>) -> Result<&'static str, BadRequest> {
+fn operation(kind: Option<&RawValue>) -> Result<Operation, BadRequest> {
     let json = kind.map_or("nothing", RawValue::get);
     let named = text(json).and_then(|name| KINDS.iter().find(|(kind, _)| *kind == name));
-    let names = |wanted: fn(&&(&'static str, bool)) -> bool| {
+    let names = |wanted: fn(&&(&'static str, Option<Operation>)) -> bool| {
         let names: Vec<&str> = KINDS.iter().filter(wanted).map(|(kind, _)| *kind).collect();
         names.join(", ")
     };
     match named {
-        Some((kind, true)) => Ok(kind),
-        Some((kind, false)) => Err(BadRequest::new(format!(
+        Some((_, Some(operation))) => Ok(*operation),
+        Some((kind, None)) => Err(BadRequest::new(format!(
             "requests of kind {kind} are not supported yet; supported are {}",
-            names(|(_, executable)| *executable)
+            names(|(_, operation)| operation.is_some())
         ))),
         None => Err(BadRequest::new(format!(
             "`kind` must be one of {}; found {}",

@@ -1,12 +1,12 @@
-//! An endpoint that is fed anything, at any time, never panics and holds no more than its limits. The input is a list of
+//! A message layer that is fed anything, at any time, never panics and holds no more than its limits. The input is a list of
 //! steps: one byte for the kind of step, one for its length, then its content. Run: `cargo +nightly fuzz run
-//! coap_endpoint` in `lwm2m/`.
+//! coap_message_layer` in `lwm2m/`.
 #![no_main]
 
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use lwm2m::coap::{Code, Config, Deduplication, Endpoint, Event, Fingerprint, Kind, Limits, Message, Response, Token};
+use lwm2m::coap::{Code, Config, Deduplication, MessageLayer, Event, Fingerprint, Kind, Limits, Message, Response, Token};
 use lwm2m::time::Time;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
@@ -30,7 +30,7 @@ fuzz_target!(|input: &[u8]| {
         deduplication,
         ..Config::default()
     };
-    let mut endpoint: Endpoint<u8> = Endpoint::new(config, ChaCha8Rng::seed_from_u64(1));
+    let mut endpoint: MessageLayer<u8> = MessageLayer::new(config, ChaCha8Rng::seed_from_u64(1));
     let (mut now, mut pending) = (Time::ZERO, Vec::new());
     while let [step, length, rest @ ..] = steps {
         let (content, after) = rest.split_at(rest.len().min(usize::from(*length)));

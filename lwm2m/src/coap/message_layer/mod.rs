@@ -1,10 +1,10 @@
 //! The message layer (RFC 7252, 4 and 5.2) for any number of peers at once.
 //!
-//! In: datagrams, requests and responses to send, and the time. Out: datagrams ([`Endpoint::poll_transmit`]),
-//! [`Event`]s ([`Endpoint::poll_event`]) and the next deadline; drain both queues after every input. A peer takes memory only
+//! In: datagrams, requests and responses to send, and the time. Out: datagrams ([`MessageLayer::poll_transmit`]),
+//! [`Event`]s ([`MessageLayer::poll_event`]) and the next deadline; drain both queues after every input. A peer takes memory only
 //! while an exchange with it is open or something that it sent is remembered.
 //!
-//! Nothing is retransmitted but by [`Endpoint::handle_timeout`], so that a caller who must ask for permission first (a
+//! Nothing is retransmitted but by [`MessageLayer::handle_timeout`], so that a caller who must ask for permission first (a
 //! lease) does so before calling it.
 
 mod event;
@@ -28,7 +28,7 @@ pub use received::Fingerprint;
 use received::{Answer, Received};
 use timer::Timers;
 
-/// What an endpoint remembers of the messages that it received.
+/// What the message layer remembers of the messages that it received.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub enum Deduplication {
     /// As RFC 7252, 4.5: for EXCHANGE_LIFETIME (NON: NON_LIFETIME), with the answer, which a copy is given again.
@@ -38,7 +38,7 @@ pub enum Deduplication {
     WhilePending,
 }
 
-/// Limits on what peers can make the endpoint hold.
+/// Limits on what peers can make it hold.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Exchanges that are open or queued per peer; `send_request` refuses more.
@@ -59,7 +59,7 @@ impl Default for Limits {
     }
 }
 
-/// How an endpoint behaves.
+/// How a message layer behaves.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Timeouts, retransmissions, NSTART.
@@ -152,7 +152,7 @@ struct Peer {
 }
 
 /// The message layer for any number of peers, each known by a `P`: a socket address, a device's index.
-pub struct Endpoint<P> {
+pub struct MessageLayer<P> {
     config: Config,
     exchange_lifetime: Duration,
     non_lifetime: Duration,
@@ -173,10 +173,10 @@ pub struct Endpoint<P> {
 
 const SPARE_BUFFERS: usize = 64;
 
-impl<P: Copy + Eq + Hash + Ord> Endpoint<P> {
-    /// An endpoint without peers. `rng` spreads the first timeouts.
+impl<P: Copy + Eq + Hash + Ord> MessageLayer<P> {
+    /// A message layer without peers. `rng` spreads the first timeouts.
     pub fn new(config: Config, rng: ChaCha8Rng) -> Self {
-        Endpoint {
+        MessageLayer {
             exchange_lifetime: config.parameters.exchange_lifetime(),
             non_lifetime: config.parameters.non_lifetime(),
             config,
@@ -194,7 +194,7 @@ impl<P: Copy + Eq + Hash + Ord> Endpoint<P> {
         }
     }
 
-    /// The next datagram to send, and to whom. Give the buffer back with [`Endpoint::recycle`].
+    /// The next datagram to send, and to whom. Give the buffer back with [`MessageLayer::recycle`].
     pub fn poll_transmit(&mut self) -> Option<(P, Vec<u8>)> {
         self.transmits.pop_front()
     }
@@ -212,7 +212,7 @@ impl<P: Copy + Eq + Hash + Ord> Endpoint<P> {
         self.events.pop_front()
     }
 
-    /// When [`Endpoint::handle_timeout`] is due.
+    /// When [`MessageLayer::handle_timeout`] is due.
     pub fn next_deadline(&self) -> Option<Time> {
         self.timers.next()
     }
@@ -244,7 +244,7 @@ impl<P: Copy + Eq + Hash + Ord> Endpoint<P> {
         self.respond_as(now, id, response, message_id, Kind::Confirmable)
     }
 
-    /// As [`Endpoint::respond`]; `separate` is the type of a message of its own that follows an acknowledgement: CON, or
+    /// As [`MessageLayer::respond`]; `separate` is the type of a message of its own that follows an acknowledgement: CON, or
     /// NON, which nobody repeats (RFC 7252, 5.2.2).
     pub fn respond_as(
         &mut self,
@@ -292,7 +292,7 @@ impl<P: Copy + Eq + Hash + Ord> Endpoint<P> {
         Ok(())
     }
 
-    /// Acknowledges a confirmable request without an answer, which [`Endpoint::respond`] gives later. Nothing happens
+    /// Acknowledges a confirmable request without an answer, which [`MessageLayer::respond`] gives later. Nothing happens
     /// if it was acknowledged already, or is not confirmable.
     pub fn acknowledge(&mut self, id: RequestId<P>) {
         let Some(request) = self.pending_request(id) else {

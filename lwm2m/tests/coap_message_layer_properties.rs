@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use lwm2m::coap::{
-    Code, Config, Deduplication, Endpoint, Event, Fingerprint, Kind, Limits, Message, Response, Token,
+    Code, Config, Deduplication, Event, Fingerprint, Kind, Limits, Message, MessageLayer, Response, Token,
 };
 use lwm2m::time::Time;
 use proptest::collection::vec;
@@ -70,7 +70,7 @@ proptest! {
     fn an_endpoint_survives_anything_and_stays_within_its_limits(inputs in vec(input(), 0..200), full in any::<bool>()) {
         let deduplication = if full { Deduplication::Full } else { Deduplication::WhilePending };
         let config = Config { limits: LIMITS, deduplication, ..Config::default() };
-        let mut endpoint = Endpoint::new(config, ChaCha8Rng::seed_from_u64(3));
+        let mut endpoint = MessageLayer::new(config, ChaCha8Rng::seed_from_u64(3));
         let mut now = Time::ZERO;
         let mut pending = Vec::new();
         for input in inputs {

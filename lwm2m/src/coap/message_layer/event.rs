@@ -1,4 +1,4 @@
-//! What an endpoint tells its caller.
+//! What the message layer tells its caller.
 
 use super::super::{BadOption, Malformation, Message, Token};
 use super::Fingerprint;

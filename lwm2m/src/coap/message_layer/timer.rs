@@ -1,4 +1,4 @@
-//! The deadlines of an endpoint: ordered, each removed exactly when its exchange ends, so that they never outnumber the
+//! The deadlines of a message layer: ordered, each removed exactly when its exchange ends, so that they never outnumber the
 //! open exchanges.
 
 use std::collections::BTreeSet;

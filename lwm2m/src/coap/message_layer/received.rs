@@ -5,7 +5,7 @@
 
 use std::hash::Hash;
 
-use super::{Deduplication, Endpoint, RequestId, Token};
+use super::{Deduplication, MessageLayer, RequestId, Token};
 use crate::time::Time;
 
 /// What a message and its copies have in common. RFC 7252, 4.5 calls it the message ID alone; a device that rebooted may
@@ -65,7 +65,7 @@ impl Answer {
     }
 }
 
-impl<P: Copy + Eq + Hash + Ord> Endpoint<P> {
+impl<P: Copy + Eq + Hash + Ord> MessageLayer<P> {
     /// The message of which this is a copy, if it is remembered and its lifetime is not over.
     pub(super) fn find_received(&self, now: Time, peer: P, copy: Fingerprint) -> Option<&Received> {
         let by_content = self.config.deduplication == Deduplication::WhilePending;

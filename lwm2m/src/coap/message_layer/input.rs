@@ -4,12 +4,12 @@ use std::hash::Hash;
 
 use super::exchange::{Phase, Role};
 use super::received::Answer;
-use super::{Endpoint, Event, FailureReason, Fingerprint, Refusal};
+use super::{Event, FailureReason, Fingerprint, MessageLayer, Refusal};
 use crate::coap::message::Header;
 use crate::coap::{BadOption, Code, DecodeError, Kind, MAX_MESSAGE_BYTES, Message, Token, option};
 use crate::time::Time;
 
-impl<P: Copy + Eq + Hash + Ord> Endpoint<P> {
+impl<P: Copy + Eq + Hash + Ord> MessageLayer<P> {
     /// Takes a datagram that arrived from `peer`.
     pub fn handle_datagram(&mut self, now: Time, peer: P, datagram: &[u8]) {
         self.statistics.datagrams_received += 1;

@@ -1,4 +1,4 @@
-//! What the endpoint sends and expects an answer to: requests, and confirmable separate responses. Transmission,
+//! What the message layer sends and expects an answer to: requests, and confirmable separate responses. Transmission,
 //! retransmission with exponential back-off (RFC 7252, 4.2) and NSTART (4.7).
 
 use std::hash::Hash;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rand::RngExt;
 
-use super::{Endpoint, Event, FailureReason, Peer, SendError};
+use super::{Event, FailureReason, MessageLayer, Peer, SendError};
 use crate::coap::{Kind, MAX_MESSAGE_BYTES, Message, Token};
 use crate::time::Time;
 
@@ -58,7 +58,7 @@ impl Exchange {
     }
 }
 
-impl<P: Copy + Eq + Hash + Ord> Endpoint<P> {
+impl<P: Copy + Eq + Hash + Ord> MessageLayer<P> {
     /// Sends a request, or queues it if NSTART others are outstanding. Its message ID must not be in use with this peer.
     pub fn send_request(&mut self, now: Time, peer: P, request: Message) -> Result<(), SendError> {
         let confirmable = match request.kind {
