@@ -260,17 +260,12 @@ fn what_was_decided_on_before_the_lease_ended_does_not_leave_after_it() {
     assert!(world.instance(A).member().is_none() && world.instance(A).may_send(world.now));
 }
 
-/// When the holder of the only open ticket was last told to send it, by the broker's clock (ms).
+/// When the holder of the only exchange was last told to send it, by the broker's clock (ms).
 fn told_at(world: &mut World) -> u64 {
     let dump = world.dump();
-    let ticket = dump.iter().find(|line| line.contains("}t:")).unwrap();
-    let (_, rest) = ticket.split_once("\"rd\"").unwrap();
-    let digits: String = rest
-        .chars()
-        .skip_while(|c| !c.is_ascii_digit())
-        .take_while(char::is_ascii_digit)
-        .collect();
-    digits.parse().unwrap()
+    let exchange = dump.iter().find(|line| line.contains("}o ")).unwrap();
+    let entry = exchange.split('"').find(|text| text.contains('#')).unwrap();
+    entry.split(' ').nth(2).unwrap().parse().unwrap()
 }
 
 #[test]

@@ -259,14 +259,13 @@ fn kind_of(key: &str) -> &'static str {
         .unwrap_or_else(|| panic!("a key without a hash tag: {key}"));
     let members = key.contains("{m}");
     match family {
-        "m" | "r" | "o" => "hash",
+        "m" | "o" => "hash",
         "c" if members => "hash",
         "s" if members => "set",
         "d" | "x" => "sorted set",
-        "z" | "y" => "list",
         _ if family.starts_with("e:") || family.starts_with("t:") || family.starts_with("i:") => "hash",
         _ if family.starts_with("q:") => "list",
-        _ if family.starts_with("u:") || family.starts_with("g:") => "string",
+        _ if family.starts_with("g:") => "string",
         _ => panic!("a key of no family: {key}"),
     }
 }
@@ -279,7 +278,7 @@ fn kind_of_command(command: &str) -> &'static str {
         // SET replaces whatever was there.
         "SET" | "DEL" | "EXISTS" | "PTTL" | "PERSIST" | "PEXPIRE" => "any",
         "RPUSH" | "LPOP" | "LREM" | "LLEN" | "LINDEX" => "list",
-        "ZADD" | "ZREM" | "ZCARD" | "ZRANGE" | "ZRANGEBYSCORE" => "sorted set",
+        "ZADD" | "ZREM" | "ZCOUNT" | "ZRANGE" | "ZRANGEBYSCORE" => "sorted set",
         "SADD" | "SCARD" | "SMEMBERS" => "set",
         other => panic!("{other}: say here what it works on, and in EFFECTS whether it writes"),
     }

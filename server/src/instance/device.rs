@@ -9,10 +9,13 @@ use crate::mutant::Mutant;
 use crate::northbound::json_string;
 use crate::northbound::registration::{add_attr, obj_link};
 use crate::partition::Partition;
-use crate::store::{Reply, Script};
+use crate::store::protocol::calls::{self, Arguments};
+use crate::store::protocol::replies::Uplinked;
+use crate::store::protocol::schema::piece;
 use lwm2m::coap::{Code, Fingerprint, Message, Options, Refusal, RequestId, Response, option};
 use lwm2m::link::Link;
 use lwm2m::registration::{Register, RegistrationRequest, Update, root};
+use rand::Rng;
 use std::net::SocketAddr;
 
 /// What a device asked for, until the store has it.
@@ -35,9 +38,8 @@ impl Instance {
             }
         };
         let limits = &self.config.limits;
-        let full =
-            self.uplinks_pending >= limits.uplinks_pending || self.pending.len() >= limits.calls_pending;
-        if self.membership().is_none() || !self.command_up || full {
+        let full = self.uplinks_pending >= limits.uplinks_pending || self.calls.len() >= limits.calls_pending;
+        if self.membership().is_none() || !self.calls.are_possible() || full {
             return self.unavailable(id);
         }
         if !self.admission.admits(self.now, id.peer, Way::Request) {
@@ -88,33 +90,34 @@ impl Instance {
     }
 
     /// A name for one message of one device, under which the store finds its copies.
-    fn uplink_name(kind: char, id: &RequestId<SocketAddr>) -> Vec<u8> {
+    fn uplink_name(kind: char, id: &RequestId<SocketAddr>) -> String {
         let Fingerprint { message_id, digest } = id.fingerprint;
-        format!("{kind}{message_id:x}.{digest:x}@{}", id.peer).into_bytes()
+        format!("{kind}{message_id:x}.{digest:x}@{}", id.peer)
     }
 
-    /// The members about the way to the device (its address, and that of this instance), then its address and port.
-    fn way(&self, id: &RequestId<SocketAddr>) -> [Vec<u8>; 3] {
+    /// The members about the way to the device: its address, and that of this instance.
+    fn way(&self, id: &RequestId<SocketAddr>) -> String {
         let (address, port) = (id.peer.ip().to_string(), id.peer.port().to_string());
-        let own = &self.own_way;
-        let way = [r#""address":""#, &address, r#"","port":"#, &port, ",", own].concat();
-        [way.into_bytes(), address.into_bytes(), port.into_bytes()]
+        [
+            r#""address":""#,
+            &address,
+            r#"","port":"#,
+            &port,
+            ",",
+            &self.own_way,
+        ]
+        .concat()
     }
 
-    fn uplink(
+    fn uplink<A: Arguments>(
         &mut self,
-        script: Script,
         partition: Partition,
         id: RequestId<SocketAddr>,
-        args: Vec<Vec<u8>>,
+        uplink: Uplink,
+        call: &A,
     ) {
-        let uplink = match script {
-            Script::Register => Uplink::Register,
-            Script::Update => Uplink::Update,
-            _ => Uplink::Deregister,
-        };
         self.uplinks_pending += 1;
-        self.call(script, partition, Purpose::Uplink(id, uplink), args);
+        self.call(partition, Purpose::Uplink(id, uplink), call);
         if uplink == Uplink::Update && self.config.planted.is(Mutant::PrematureAnswer) {
             self.respond(id, Response::of(Code::CHANGED));
         }
@@ -136,21 +139,19 @@ impl Instance {
             root_piece(&root),
         ];
         let lengths: String = pieces.iter().map(|piece| format!("{},", piece.len())).collect();
-        let [way, address, port] = self.way(&id);
-        let args = vec![
-            register.endpoint.as_bytes().to_vec(),
-            Self::uplink_name('R', &id),
-            registration.into_bytes(),
-            way,
-            address,
-            port,
-            register.lifetime.to_string().into_bytes(),
-            joined(&pieces).into_bytes(),
-            lengths.into_bytes(),
-            register.version.as_str().into(),
-            root.into_bytes(),
-        ];
-        self.uplink(Script::Register, partition, id, args);
+        let call = calls::Register {
+            endpoint: register.endpoint,
+            uplink: &Self::uplink_name('R', &id),
+            id: &registration,
+            way: &self.way(&id),
+            lifetime: register.lifetime,
+            members: &joined(&pieces),
+            lengths: &lengths,
+            version: register.version.as_str(),
+            root: &root,
+            nonce: self.rng.next_u32(),
+        };
+        self.uplink(partition, id, Uplink::Register, &call);
     }
 
     fn update(&mut self, id: RequestId<SocketAddr>, update: &Update<'_>) {
@@ -160,80 +161,74 @@ impl Instance {
         let root = update.links.as_deref().map(|links| root_path(root(links)));
         let attributes = Some(update.attributes.as_slice()).filter(|attributes| !attributes.is_empty());
         let pieces = [
-            (LIFETIME, update.lifetime.map(lifetime_piece)),
-            (SMS, update.sms.map(sms_piece)),
+            (piece::LIFETIME, update.lifetime.map(lifetime_piece)),
+            (piece::SMS, update.sms.map(sms_piece)),
             (
-                BINDING,
+                piece::BINDING,
                 update.binding.map(|binding| binding_piece(binding.as_str())),
             ),
-            (LINKS, update.links.as_deref().map(links_piece)),
-            (ATTRIBUTES, attributes.map(attributes_piece)),
-            (ROOT, root.as_deref().map(root_piece)),
+            (piece::LINKS, update.links.as_deref().map(links_piece)),
+            (piece::ATTRIBUTES, attributes.map(attributes_piece)),
+            (piece::ROOT, root.as_deref().map(root_piece)),
         ];
-        let mut args = vec![
-            update.registration_id.as_bytes().to_vec(),
-            Self::uplink_name('U', &id),
-        ];
-        args.extend(self.way(&id));
-        if pieces.iter().any(|(_, piece)| piece.is_some()) {
-            let lifetime = update.lifetime.map(|seconds| seconds.to_string());
-            args.push(lifetime.unwrap_or_default().into_bytes());
-            args.push(root.unwrap_or_default().into_bytes());
-            for (number, piece) in pieces {
-                args.extend(
-                    piece
-                        .into_iter()
-                        .flat_map(|piece| [number.into(), piece.into_bytes()]),
-                );
-            }
-        }
-        self.uplink(Script::Update, partition, id, args);
+        let sent = pieces
+            .iter()
+            .filter_map(|(number, text)| Some((*number, text.as_deref()?)));
+        let changes = calls::changes(sent);
+        let call = calls::Update {
+            id: update.registration_id,
+            uplink: &Self::uplink_name('U', &id),
+            way: &self.way(&id),
+            nonce: self.rng.next_u32(),
+            lifetime: update.lifetime,
+            root: root.as_deref(),
+            changes: Some(changes.as_str()).filter(|changes| !changes.is_empty()),
+        };
+        self.uplink(partition, id, Uplink::Update, &call);
     }
 
     fn deregister(&mut self, id: RequestId<SocketAddr>, registration: &str) {
         let Some(partition) = Partition::of_registration(registration) else {
             return self.respond(id, Response::of(Code::NOT_FOUND));
         };
-        let [_, address, port] = self.way(&id);
-        let args = vec![
-            registration.as_bytes().to_vec(),
-            Self::uplink_name('D', &id),
-            address,
-            port,
-        ];
-        self.uplink(Script::Deregister, partition, id, args);
+        let call = calls::Deregister {
+            id: registration,
+            uplink: &Self::uplink_name('D', &id),
+        };
+        self.uplink(partition, id, Uplink::Deregister, &call);
     }
 
-    pub(super) fn uplink_stored(&mut self, id: RequestId<SocketAddr>, uplink: Uplink, reply: Reply) {
+    pub(super) fn uplink_stored(
+        &mut self,
+        id: RequestId<SocketAddr>,
+        uplink: Uplink,
+        uplinked: &Uplinked<'_>,
+    ) {
         self.uplinks_pending -= 1;
-        let stored = matches!(reply.status(), "OK" | "DUPLICATE");
-        match reply.status() {
-            "STRANGER" => {
+        let response = match uplinked {
+            Uplinked::Unknown => Response::of(Code::NOT_FOUND),
+            Uplinked::Stranger => {
                 self.statistics.strangers_refused += 1;
                 self.admission.was_fruitless(self.now, id.peer);
                 tracing::debug!(source = %id.peer, "a De-register from an address that is not the device's is refused");
                 return self.refuse(id, Code::UNAUTHORIZED, STRANGER);
             }
-            "CROWDED" => return self.refuse(id, Code::BAD_REQUEST, CROWDED),
-            _ => {}
-        }
-        let mut rest = 3;
-        let response = match uplink {
-            _ if !stored => Response::of(Code::NOT_FOUND),
-            Uplink::Register => {
-                rest = 4;
+            Uplinked::Crowded => return self.refuse(id, Code::BAD_REQUEST, CROWDED),
+            Uplinked::Registered(registration) => {
                 let mut response = Response::of(Code::CREATED);
                 response.options.push(option::LOCATION_PATH, b"rd");
-                response.options.push(
-                    option::LOCATION_PATH,
-                    reply.text(3).unwrap_or_default().as_bytes(),
-                );
+                response
+                    .options
+                    .push(option::LOCATION_PATH, registration.as_bytes());
                 response
             }
-            Uplink::Update => Response::of(Code::CHANGED),
-            Uplink::Deregister => Response::of(Code::DELETED),
+            Uplinked::Done => Response::of(match uplink {
+                Uplink::Register => Code::CREATED,
+                Uplink::Update => Code::CHANGED,
+                Uplink::Deregister => Code::DELETED,
+            }),
         };
-        if stored {
+        if *uplinked != Uplinked::Unknown {
             self.statistics.uplinks += 1;
             self.admission.vouch(id.peer);
         } else {
@@ -242,7 +237,6 @@ impl Instance {
             tracing::debug!(source = %id.peer, ?uplink, "a request of a device is refused: no such registration");
         }
         self.respond(id, response);
-        self.orders(reply.into_rest(rest));
     }
 }
 
@@ -255,14 +249,6 @@ fn endpoint_in(options: &Options) -> Option<&str> {
     let named = |query: Result<_, _>| query.ok().and_then(|text: &str| text.strip_prefix("ep="));
     options.uri_query().find_map(named)
 }
-
-/// The pieces of a registration's JSON that an Update can replace, by their place in it (`registration.lua`).
-const LIFETIME: &str = "1";
-const SMS: &str = "2";
-const BINDING: &str = "4";
-const LINKS: &str = "6";
-const ATTRIBUTES: &str = "7";
-const ROOT: &str = "8";
 
 fn lifetime_piece(seconds: u32) -> String {
     format!(r#""lt":{seconds}"#)

@@ -10,14 +10,16 @@ use super::stray::Answer;
 use super::{Instance, Purpose};
 use crate::mutant::Mutant;
 use crate::northbound::{Device, ErrorCode, Request};
-use crate::partition::{TokenParts, token_from_hex};
-use crate::store::{Reply, Script, Value};
+use crate::partition::TokenParts;
+use crate::store::protocol::calls::{Begin, Finish};
+use crate::store::protocol::orders::{Dispatch, Order};
+use crate::store::protocol::{Class, State as Stored};
 use lwm2m::coap::{FailureReason, Fingerprint, Kind, Message, Token};
-use lwm2m::registration::Version;
 use lwm2m::time::Time;
+use rand::Rng;
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// All exchanges that this member holds.
@@ -81,76 +83,19 @@ impl Exchanges {
     }
 }
 
-/// What a dispatch says (`exchange_text` of the scripts).
-struct Dispatch<'a> {
-    token: Token,
-    message_id: u16,
-    device: SocketAddr,
-    version: Version,
-    root: &'a str,
-    repeatable: bool,
-    sent: bool,
-    request: &'a str,
-}
-
-impl<'a> Dispatch<'a> {
-    fn parse(text: &'a str) -> Option<Self> {
-        let mut fields = text.splitn(10, '\n');
-        let token = token_from_hex(fields.next()?)?;
-        let message_id = fields.next()?.parse().ok()?;
-        let address: IpAddr = fields.next()?.parse().ok()?;
-        let port = fields.next()?.parse().ok()?;
-        let version = Version::from_text(fields.next()?)?;
-        let root = fields.next()?;
-        let repeatable = fields.next()? == "r";
-        let sent = fields.next()? == "s";
-        let _remaining_ms = fields.next()?;
-        let request = fields.next()?;
-        let device = SocketAddr::new(address, port);
-        Some(Dispatch {
-            token,
-            message_id,
-            device,
-            version,
-            root,
-            repeatable,
-            sent,
-            request,
-        })
-    }
-}
-
 impl Instance {
-    /// What a script wants this member to do, in its own reply.
-    pub(super) fn orders(&mut self, values: Vec<Value>) {
-        for value in values {
-            if let Some(text) = value.text() {
-                self.order(text, true);
-            }
-        }
-    }
-
-    /// An order of a script: dispatch, stop, begin anew, a new address, or an earlier expiry. `own` if it came in the
-    /// reply of an own call.
-    pub(super) fn order(&mut self, text: &str, own: bool) {
-        match text.split_once('\n') {
-            Some(("D", rest)) => match Dispatch::parse(rest) {
-                Some(dispatch) => self.begin_exchange(&dispatch, own),
-                None => tracing::error!("a dispatch in a shape that this version does not know: {text:?}"),
-            },
-            Some(("S", token)) => {
-                if let Some(token) = token_from_hex(token) {
-                    self.stop_exchange(token);
-                }
-            }
-            Some(("A", token)) => {
-                if let Some(token) = token_from_hex(token) {
-                    self.drop_exchange(token);
-                }
-            }
-            Some(("M", rest)) => self.readdress(rest),
-            Some(("X", rest)) => self.expiry_is_earlier(rest),
-            _ => tracing::error!("an order that this version does not know: {text:?}"),
+    /// What this member was told by a script: in the reply of an `own` call, or on its channel.
+    pub(super) fn told(&mut self, order: Order<'_>, own: bool) {
+        match order {
+            Order::Dispatch(dispatch) => self.begin_exchange(&dispatch, own),
+            Order::Stop(token) => self.stop_exchange(token),
+            Order::Anew(token) => self.drop_exchange(token),
+            Order::Moved { token, device } => self.readdress(token, device),
+            Order::Expiry { partition, in_ms } => self.expiry_is_earlier(partition, in_ms),
+            Order::Heartbeat { at, pair } => self.heartbeat(at, pair),
+            Order::Mark { partition, term } => self.take_marked(partition, term),
+            Order::Forward { source, datagram } => self.forwarded(source, datagram),
+            Order::View(view) => self.adopt(view),
         }
     }
 
@@ -184,8 +129,7 @@ impl Instance {
             Err(message) => {
                 // Nothing was sent, and nothing will be: that is the outcome.
                 let body = error(ErrorCode::BadRequest, &message, Some(false));
-                let specific = vec![token.to_string().into_bytes(), body.into_bytes(), b"0".to_vec()];
-                return self.call(Script::Finish, partition, Purpose::Finish(token), specific);
+                return self.give_outcome(token, &body, false);
             }
         };
         let message_id = if self.config.planted.is(Mutant::LocalMessageIds) {
@@ -204,7 +148,8 @@ impl Instance {
         };
         // An order in an own reply was counted as sent by that very script.
         let planted = self.config.planted.is(Mutant::NoBegin);
-        let may_send = dispatch.repeatable || (own && dispatch.sent) || planted;
+        let counted = own && dispatch.state == Stored::Sent;
+        let may_send = dispatch.class == Class::Repeatable || counted || planted;
         let state = if may_send {
             State::Sent
         } else {
@@ -221,8 +166,7 @@ impl Instance {
         if may_send {
             self.transmit(token, dispatch.device, message);
         } else {
-            let specific = vec![token.to_string().into_bytes()];
-            self.call(Script::Begin, partition, Purpose::Begin(token), specific);
+            self.call(partition, Purpose::Begin(token), &Begin { token });
         }
     }
 
@@ -236,10 +180,7 @@ impl Instance {
         }
     }
 
-    pub(super) fn begun(&mut self, token: Token, reply: &Reply) {
-        if reply.status() != "OK" {
-            return self.exchange_gone(token);
-        }
+    pub(super) fn begun(&mut self, token: Token) {
         let Some(exchange) = self.exchanges.open.get_mut(&token) else {
             return;
         };
@@ -281,14 +222,7 @@ impl Instance {
         }
     }
 
-    fn readdress(&mut self, rest: &str) {
-        let mut fields = rest.splitn(3, '\n');
-        let parsed = (|| {
-            let token = token_from_hex(fields.next()?)?;
-            let address: IpAddr = fields.next()?.parse().ok()?;
-            Some((token, SocketAddr::new(address, fields.next()?.parse().ok()?)))
-        })();
-        let Some((token, device)) = parsed else { return };
+    fn readdress(&mut self, token: Token, device: SocketAddr) {
         if let Some(exchange) = self.exchanges.open.get_mut(&token) {
             let old = std::mem::replace(&mut exchange.device, device);
             self.coap.readdress(self.now, old, token, device);
@@ -376,23 +310,29 @@ impl Instance {
     }
 
     fn finish_again(&mut self, token: Token) {
-        let Some(Exchange {
+        if let Some(Exchange {
             state: State::Finishing { body, proof, .. },
             ..
         }) = self.exchanges.open.get(&token)
-        else {
-            return;
-        };
+        {
+            let (body, proof) = (body.clone(), *proof);
+            self.give_outcome(token, &body, proof);
+        }
+    }
+
+    /// Gives the store an outcome. `proof`: it is the device's own response.
+    pub(super) fn give_outcome(&mut self, token: Token, body: &str, proof: bool) {
         let Some(parts) = TokenParts::of(token) else {
             return;
         };
-        let proof = if *proof { "1" } else { "0" };
-        let specific = vec![
-            token.to_string().into_bytes(),
-            body.clone().into_bytes(),
-            proof.into(),
-        ];
-        self.call(Script::Finish, parts.partition, Purpose::Finish(token), specific);
+        let nonce = self.rng.next_u32();
+        let finish = Finish {
+            token,
+            body,
+            proof,
+            nonce,
+        };
+        self.call(parts.partition, Purpose::Finish(token), &finish);
     }
 
     /// True if the outcome that is on its way to the store is the device's own response.
@@ -401,12 +341,18 @@ impl Instance {
         !matches!(state, Some(State::Finishing { proof: false, .. }))
     }
 
-    pub(super) fn finished(&mut self, token: Token, reply: Reply) {
-        if reply.status() == "GONE" && !self.has_proof(token) {
+    /// The ticket of an outcome is not open, or not this member's.
+    pub(super) fn finish_came_late(&mut self, token: Token) {
+        if self.has_proof(token) {
+            // It had its outcome already: the exchange is over.
+            self.finished(token);
+        } else {
             // Another member holds it now, or it ended. It may come back with the same token.
-            return self.drop_exchange(token);
+            self.drop_exchange(token);
         }
-        // With proof, a ticket that is gone had its outcome already: the exchange is over in both cases.
+    }
+
+    pub(super) fn finished(&mut self, token: Token) {
         if let Some(exchange) = self.exchanges.end(token, self.now)
             && let State::Finishing {
                 acknowledge: Some((peer, response)),
@@ -418,7 +364,6 @@ impl Instance {
         if let Some((peer, response)) = self.strays.finished(token) {
             self.coap.acknowledge_response(self.now, peer, response);
         }
-        self.orders(reply.into_rest(3));
     }
 }
 

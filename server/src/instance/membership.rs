@@ -5,7 +5,10 @@ use super::{Instance, Output, Purpose, Seat::Inside, Seat::Outside};
 use crate::member::{Member, View};
 use crate::mutant::Mutant;
 use crate::partition::{PARTITIONS, Partition};
-use crate::store::{Reply, Script};
+use crate::store::protocol::calls::{Context, Join, Leave, MarkDead, Renew, Take};
+use crate::store::protocol::replies::{ClusterAnswer, Joined, NewMember, NoMember, Renewed};
+use crate::store::protocol::times::horizon;
+use crate::store::protocol::{BrokerTime, Generation, Term, schema};
 use lwm2m::time::Time;
 use std::time::Duration;
 
@@ -16,7 +19,7 @@ pub(super) enum Seat {
         /// When to try to join.
         join_at: Time,
         /// The lease end of the other process that has this id, if one was found.
-        waiting: Option<i64>,
+        waiting: Option<BrokerTime>,
     },
     /// A member.
     Inside(Box<Membership>),
@@ -25,7 +28,7 @@ pub(super) enum Seat {
 /// A stewardship.
 pub(super) struct Held {
     /// Its term, as the store wants to hear it.
-    pub term: String,
+    pub term: Term,
     /// Deadlines, dead holders, lost dispatches, retention.
     pub sweep: Chore,
     /// How many requests were given to the store for it.
@@ -34,6 +37,16 @@ pub(super) struct Held {
     pub expiry: Chore,
     /// The view gives it to another member, who may have taken it already: only a look at the store tells.
     given_away: bool,
+    /// How many tickets were open when that was looked at, and how many requests the store had been given before.
+    pub open: Option<(usize, u64)>,
+}
+
+impl Held {
+    /// True if so many tickets may be open in the partition.
+    pub fn may_have(&self, open: usize) -> bool {
+        self.open
+            .is_none_or(|(known, before)| known as u64 + (self.accepted - before) >= open as u64)
+    }
 }
 
 /// What a member knows of itself and the others.
@@ -42,15 +55,17 @@ pub(super) struct Membership {
     /// The member as text.
     pub name: String,
     pub tag_text: String,
-    pub generation: String,
-    /// The end of the lease in the broker's time, ms.
-    pub lease_until: i64,
+    pub generation: Generation,
+    /// The end of the lease in the broker's time.
+    pub lease_until: BrokerTime,
+    /// What every script of a partition is told of it.
+    pub context: String,
     /// The end of the lease on the local clock, reckoned from before the renewal was sent.
     pub lease_end: Time,
     pub view: View,
     pub held: Vec<Option<Held>>,
     /// The highest counter seen of each partition.
-    pub sequence: Vec<i64>,
+    pub sequence: Vec<u64>,
     pub renew_at: Time,
     /// The broker at the other end of the connection for calls knows this member.
     pub confirmed: bool,
@@ -60,7 +75,7 @@ pub(super) struct Membership {
     pub echoed: bool,
     taking: Vec<bool>,
     /// The newest heartbeat that came back on the own channel, in the broker's time; 0: none on this subscription.
-    heard: i64,
+    heard: BrokerTime,
     subscribed: bool,
     /// Partitions may not be given to this member: its subscription is new, or it leaves.
     unready: bool,
@@ -68,6 +83,13 @@ pub(super) struct Membership {
     bury_at: Option<Time>,
     tick_at: Time,
     tick: usize,
+}
+
+impl Membership {
+    /// A heartbeat came back on this subscription.
+    fn hears(&self) -> bool {
+        self.heard != BrokerTime::default()
+    }
 }
 
 /// The sweeps of all partitions are spread over so many ticks, which together take [`SWEEP_INTERVAL`].
@@ -79,32 +101,39 @@ const SWEEP_INTERVAL: Duration = Duration::from_millis(500);
 impl Instance {
     /// How far back requests are kept for replay.
     pub(super) fn horizon(&self) -> Time {
-        self.now - (self.config.lease * 2 + Duration::from_secs(1))
+        self.now - horizon(self.config.lease)
     }
 
     fn own_channel(&self, member: &str) -> String {
-        format!("{}lwm2m:i:{member}", self.config.prefix)
+        format!("{}{}{member}", self.config.prefix, schema::channel::MEMBER)
     }
 
-    pub(super) fn members_channel(&self) -> String {
-        format!("{}lwm2m:members", self.config.prefix)
-    }
-
-    pub(super) fn request_channel(&self) -> String {
-        format!("{}LESHAN_REQ", self.config.prefix)
+    /// After something has changed of what scripts are told of this member.
+    fn renew_context(&mut self) {
+        let (retention, nstart) = (self.config.retention.as_millis() as u64, self.config.nstart);
+        let Inside(m) = &mut self.seat else { return };
+        m.context = Context {
+            me: &m.name,
+            lease_until: m.lease_until,
+            generation: m.generation,
+            tag: &m.tag_text,
+            retention,
+            nstart,
+        }
+        .text();
     }
 
     pub(super) fn membership_deadline(&self) -> Option<Time> {
         match &self.seat {
             Outside { join_at, .. } => self.may_join().then_some(*join_at),
             Inside(m) => {
-                let broker = if self.command_up {
+                let broker = if self.calls.are_possible() {
                     Some(m.renew_at.min(m.tick_at))
                 } else {
                     None
                 };
                 let lease = Some(m.lease_end).filter(|_| !self.is_blind_to_lease());
-                [broker, m.bury_at.filter(|_| self.command_up), lease]
+                [broker, m.bury_at.filter(|_| self.calls.are_possible()), lease]
                     .into_iter()
                     .flatten()
                     .min()
@@ -114,12 +143,12 @@ impl Instance {
 
     /// Nothing but the time stands against a join: none is under way, and whoever is leaving joins no more.
     fn may_join(&self) -> bool {
-        let is_join = |p: &super::Pending| matches!(p.purpose, Purpose::Join { .. });
-        self.command_up && self.leaving.is_none() && !self.pending.iter().any(is_join)
+        let is_join = |purpose: &Purpose| matches!(purpose, Purpose::Join { .. });
+        self.calls.are_possible() && self.leaving.is_none() && !self.calls.any(is_join)
     }
 
     pub(super) fn membership_timers(&mut self) {
-        if !self.command_up {
+        if !self.calls.are_possible() {
             return;
         }
         match &mut self.seat {
@@ -141,14 +170,15 @@ impl Instance {
     }
 
     fn join(&mut self) {
-        let specific = vec![
-            self.config.nonce.clone().into_bytes(),
-            self.config.dialect.name().into(),
-            PARTITIONS.to_string().into_bytes(),
-            self.generation.to_string().into_bytes(),
-        ];
         let sent_at = self.now;
-        self.call_members(Script::Join, Purpose::Join { sent_at }, specific);
+        let nonce = self.config.nonce.clone();
+        let join = Join {
+            nonce: &nonce,
+            dialect: self.config.dialect.name(),
+            partitions: u32::from(PARTITIONS),
+            known: self.generation,
+        };
+        self.call_cluster(Purpose::Join { sent_at }, &join);
     }
 
     pub(super) fn join_later(&mut self, delay: Duration) {
@@ -157,32 +187,22 @@ impl Instance {
         }
     }
 
-    pub(super) fn joined(&mut self, sent_at: Time, reply: Reply) {
-        match reply.status() {
-            "OK" => self.become_member(sent_at, &reply),
-            "HELD" => self.id_is_held(&reply),
-            "FULL" => {
+    pub(super) fn joined(&mut self, sent_at: Time, answer: ClusterAnswer<Joined>) {
+        match answer.body {
+            Joined::Member(new) => self.become_member(sent_at, answer.now, *new),
+            Joined::Held { remaining, lease } => self.id_is_held(remaining, lease),
+            Joined::Full => {
                 self.fatal("the cluster has 256 ids, which is the limit; use an id that was there before")
             }
-            "DIALECT" => {
-                let found = reply.text(2).unwrap_or("?");
-                self.fatal(&format!(
-                    "the cluster in this Redis speaks the dialect `{found}`, this instance `{}`; start it with \
-                     --dialect {found}, or use another --channel-prefix or database",
-                    self.config.dialect.name()
-                ));
-            }
-            "PARTITIONS" => {
-                let found = reply.text(2).unwrap_or("?");
-                self.fatal(&format!(
-                    "the cluster in this Redis has {found} partitions, this version needs {PARTITIONS}; use another \
-                     --channel-prefix or database"
-                ));
-            }
-            other => {
-                tracing::error!("the store answered `{other}` to a join; trying again");
-                self.join_later(Duration::from_secs(1));
-            }
+            Joined::Dialect(found) => self.fatal(&format!(
+                "the cluster in this Redis speaks the dialect `{found}`, this instance `{}`; start it with --dialect \
+                 {found}, or use another --channel-prefix or database",
+                self.config.dialect.name()
+            )),
+            Joined::Partitions(found) => self.fatal(&format!(
+                "the cluster in this Redis has {found} partitions, this version needs {PARTITIONS}; use another \
+                 --channel-prefix or database"
+            )),
         }
     }
 
@@ -192,9 +212,8 @@ impl Instance {
     }
 
     /// Another process has this id. A dead one's lease ends; a living one renews it.
-    fn id_is_held(&mut self, reply: &Reply) {
-        let remaining = reply.integer(2).unwrap_or(0).max(0) as u64;
-        let lease = reply.integer(3).unwrap_or(0);
+    fn id_is_held(&mut self, remaining: i64, lease: BrokerTime) {
+        let remaining = remaining.max(0) as u64;
         let Outside { join_at, waiting } = &mut self.seat else {
             return;
         };
@@ -210,44 +229,30 @@ impl Instance {
         *join_at = self.now + Duration::from_millis(remaining + 20);
     }
 
-    fn become_member(&mut self, sent_at: Time, reply: &Reply) {
-        let parsed = (|| {
-            let incarnation = reply.integer(2)?.try_into().ok()?;
-            let tag_text = reply.text(3)?.to_owned();
-            let view = View::parse(reply.text(6)?)?;
-            Some((
-                incarnation,
-                tag_text,
-                reply.integer(4)?,
-                reply.text(5)?.to_owned(),
-                view,
-            ))
-        })();
-        let Some((incarnation, tag_text, lease_until, generation, view)) = parsed else {
-            return self.fatal("the store answered a join in a shape that this version does not know");
-        };
-        self.note_generation(generation.parse().ok());
-        self.incarnation = incarnation;
+    fn become_member(&mut self, sent_at: Time, broker_now: BrokerTime, new: NewMember) {
+        self.note_generation(new.generation);
+        self.incarnation = new.incarnation;
         let member = Member {
             id: self.config.id.clone(),
-            incarnation,
+            incarnation: new.incarnation,
         };
         let name = member.to_string();
-        tracing::info!(member = %name, view = view.version, "joined the cluster");
+        tracing::info!(member = %name, view = new.view.version, "joined the cluster");
         let channels = vec![
-            self.request_channel(),
-            self.members_channel(),
+            self.channels.requests.clone(),
+            self.channels.members.clone(),
             self.own_channel(&name),
         ];
         let count = usize::from(PARTITIONS);
         self.seat = Inside(Box::new(Membership {
             member,
             name,
-            tag_text,
-            generation,
-            lease_until,
+            tag_text: new.tag,
+            generation: new.generation,
+            lease_until: new.lease_until,
+            context: String::new(),
             lease_end: sent_at + self.config.lease - self.config.lease_margin(),
-            view,
+            view: new.view,
             held: (0..count).map(|_| None).collect(),
             sequence: vec![0; count],
             renew_at: self.now + self.config.lease / 4,
@@ -255,7 +260,7 @@ impl Instance {
             pair: 0,
             echoed: false,
             taking: vec![false; count],
-            heard: 0,
+            heard: BrokerTime::default(),
             subscribed: false,
             unready: true,
             announced: false,
@@ -264,14 +269,15 @@ impl Instance {
             tick: 0,
         }));
         self.outage_is_over();
-        self.watch_clock(sent_at, reply.integer(1));
-        self.suspend_expiry(reply.integer(7));
+        self.watch_clock(sent_at, broker_now);
+        self.suspend_expiry(new.kept);
+        self.renew_context();
         self.outputs.push_back(Output::Subscribe(channels));
     }
 
     /// No later generation may be lower than any that was heard of.
-    pub(super) fn note_generation(&mut self, generation: Option<i64>) {
-        self.generation = self.generation.max(generation.unwrap_or(0));
+    pub(super) fn note_generation(&mut self, generation: Generation) {
+        self.generation = self.generation.max(generation);
     }
 
     pub(super) fn subscription_changed(&mut self, connected: bool) {
@@ -284,7 +290,7 @@ impl Instance {
         m.subscribed = connected;
         // So are marks of takes that were under way; what is still assigned is taken again.
         m.taking.fill(false);
-        m.heard = 0;
+        m.heard = BrokerTime::default();
         m.unready = true;
         m.renew_at = now;
         m.pair_anew(planted);
@@ -295,59 +301,70 @@ impl Instance {
         let told = self.untold;
         let kept = told.map_or(Duration::ZERO, |until| until - self.now);
         let Inside(m) = &mut self.seat else { return };
-        let unready = if m.unready || leaving { "1" } else { "0" };
-        let specific = vec![
-            m.heard.to_string().into_bytes(),
-            m.view.version.to_string().into_bytes(),
-            unready.into(),
-            kept.as_millis().to_string().into_bytes(),
-            m.pair.to_string().into_bytes(),
-        ];
+        let renew = Renew {
+            heard: m.heard,
+            known: m.view.version,
+            unready: m.unready || leaving,
+            kept: kept.as_millis() as u64,
+            pair: m.pair,
+        };
         let sent_at = self.now;
-        self.call_members(Script::Renew, Purpose::Renew { sent_at, told }, specific);
+        self.call_cluster(Purpose::Renew { sent_at, told }, &renew);
     }
 
-    pub(super) fn renewed(&mut self, sent_at: Time, told: Option<Time>, reply: Reply) {
-        let margin = self.config.lease_margin();
-        let (now, lease) = (self.now, self.config.lease);
-        let Some(m) = self.membership_mut() else { return };
-        match reply.status() {
-            "OK" => {
-                m.lease_until = reply.integer(2).unwrap_or(m.lease_until);
-                m.lease_end = sent_at + lease - margin;
-            }
-            "DEAF" => {}
-            "UNKNOWN" => {
+    pub(super) fn renewed(
+        &mut self,
+        sent_at: Time,
+        told: Option<Time>,
+        answer: ClusterAnswer<Result<Renewed, NoMember>>,
+    ) {
+        let renewed = match answer.body {
+            Ok(renewed) => renewed,
+            Err(NoMember::Unknown) => {
                 self.statistics.eras += 1;
                 tracing::error!("the broker does not know this member any more: a new era begins");
                 return self.fall("the broker forgot it");
             }
-            _ => return self.fall("the cluster declared it dead, or its lease is over"),
+            Err(NoMember::Dead | NoMember::Lease) => {
+                return self.fall("the cluster declared it dead, or its lease is over");
+            }
+        };
+        let margin = self.config.lease_margin();
+        let (now, lease) = (self.now, self.config.lease);
+        let Some(m) = self.membership_mut() else { return };
+        if let Some(lease_until) = renewed.lease_until {
+            m.lease_until = lease_until;
+            m.lease_end = sent_at + lease - margin;
         }
-        if reply.text(3).is_some_and(|generation| generation != m.generation) {
+        if renewed
+            .generation
+            .is_some_and(|generation| generation != m.generation)
+        {
             self.statistics.eras += 1;
             tracing::error!("the broker's memory began anew: a new era begins");
             return self.fall("the broker forgot it");
         }
-        let broker_now = reply.integer(1);
+        self.renew_context();
+        let broker_now = answer.now;
+        let Some(m) = self.membership_mut() else { return };
         // A heartbeat from before the broker's clock was set back would be fresh until the clock has caught up.
-        m.heard = m.heard.min(broker_now.unwrap_or(m.heard));
-        m.bury_at = reply
-            .integer(4)
+        m.heard = m.heard.min(broker_now);
+        m.bury_at = renewed
+            .next_death
             .map(|ms| now + Duration::from_millis(ms.max(0) as u64 + 5));
         self.confirm();
         self.watch_clock(sent_at, broker_now);
-        self.suspend_expiry(reply.integer(6));
+        self.suspend_expiry(renewed.kept);
         self.untold.take_if(|until| Some(*until) == told);
         let Some(m) = self.membership_mut() else {
             return;
         };
-        let first_confirmed = reply.status() == "OK" && m.heard != 0 && !m.announced;
+        let first_confirmed = renewed.lease_until.is_some() && m.hears() && !m.announced;
         if first_confirmed {
             m.announced = true;
         }
         let member = m.member.clone();
-        if let Some(view) = reply.text(5).and_then(View::parse) {
+        if let Some(view) = renewed.view {
             self.adopt(view);
         }
         if first_confirmed {
@@ -355,19 +372,16 @@ impl Instance {
         }
     }
 
-    /// A heartbeat came back on the own channel, `BROKER_TIME\nPAIR`: the subscription hears. One that was sent before this
+    /// A heartbeat came back on the own channel: the subscription hears. One that was sent before this
     /// pair of connections began proves nothing of it; the store had not even been told that the subscription is new.
-    pub(super) fn heartbeat(&mut self, echo: &str) {
+    pub(super) fn heartbeat(&mut self, at: BrokerTime, pair: u64) {
         let now = self.now;
         let Some(m) = self.membership_mut() else { return };
-        let Some((broker_time, pair)) = echo.split_once('\n') else {
-            return;
-        };
-        if !m.subscribed || pair.parse() != Ok(m.pair) {
+        if !m.subscribed || pair != m.pair {
             return;
         }
-        let first = m.heard == 0;
-        m.heard = broker_time.parse().unwrap_or(m.heard);
+        let first = !m.hears();
+        m.heard = at;
         m.unready = false;
         if first {
             m.renew_at = now;
@@ -383,7 +397,7 @@ impl Instance {
         if m.bury_at.is_some_and(|at| now >= at) {
             // The next renewal says when to look again; meanwhile, in case it is refused as too early:
             m.bury_at = Some(now + Duration::from_millis(100));
-            self.call_members(Script::MarkDead, Purpose::MarkDead, Vec::new());
+            self.call_cluster(Purpose::MarkDead, &MarkDead {});
         }
     }
 
@@ -425,7 +439,7 @@ impl Instance {
             .filter(|p| *stewards[p.index()] == m.member)
             .filter(|p| m.held[p.index()].is_none() && !m.taking[p.index()])
             .collect();
-        let version = m.view.version.to_string();
+        let version = m.view.version;
         for (held, steward) in m.held.iter_mut().zip(stewards) {
             if let Some(held) = held {
                 held.given_away = *steward != m.member;
@@ -435,8 +449,7 @@ impl Instance {
             m.taking[partition.index()] = true;
         }
         for partition in wanted {
-            let specific = vec![version.clone().into_bytes()];
-            self.call(Script::Take, partition, Purpose::Take(partition), specific);
+            self.call(partition, Purpose::Take, &Take { version });
         }
     }
 
@@ -446,31 +459,22 @@ impl Instance {
         }
     }
 
-    pub(super) fn taken(&mut self, partition: Partition, reply: &Reply) {
-        // What was taken is held from the mark on; see below.
-        if reply.status() != "OK" {
-            self.take_failed(partition);
-        } else if self.config.planted.is(Mutant::UnmarkedTake) {
-            let term = reply.text(3).unwrap_or_default();
+    /// What was taken is held from the mark on; see below.
+    pub(super) fn taken(&mut self, partition: Partition, term: Term) {
+        if self.config.planted.is(Mutant::UnmarkedTake) {
             self.hold(partition, term);
         }
     }
 
-    /// The mark that a take left on the own subscription: `PARTITION\nTERM`. Requests read before it may have been
-    /// accepted by the former steward, so they are replayed; one read after it that is known already was repeated.
-    pub(super) fn take_marked(&mut self, mark: &str) {
-        let Some((prefix, term)) = mark.split_once('\n') else {
-            return;
-        };
-        let Some(partition) = Partition::of_token_prefix(prefix) else {
-            return;
-        };
+    /// The mark that a take left on the own subscription. Requests read before it may have been accepted by the former
+    /// steward, so they are replayed; one read after it that is known already was repeated.
+    pub(super) fn take_marked(&mut self, partition: Partition, term: Term) {
         if !self.config.planted.is(Mutant::UnmarkedTake) {
             self.hold(partition, term);
         }
     }
 
-    fn hold(&mut self, partition: Partition, term: &str) {
+    fn hold(&mut self, partition: Partition, term: Term) {
         let now = self.now;
         let Some(m) = self.membership_mut() else {
             return;
@@ -481,11 +485,12 @@ impl Instance {
             return;
         }
         m.held[partition.index()] = Some(Held {
-            term: term.to_owned(),
+            term,
             sweep: Chore::due_at(now),
             accepted: 0,
             expiry: Chore::due_at(now),
             given_away: false,
+            open: None,
         });
         self.replay(partition);
         self.sweep(partition);
@@ -559,7 +564,7 @@ impl Instance {
         let Some(at) = self.leaving.filter(|&at| self.now >= at) else {
             return;
         };
-        if self.membership().is_none() || !self.command_up {
+        if self.membership().is_none() || !self.calls.are_possible() {
             self.leaving = None;
             return self.outputs.push_back(Output::Left);
         }
@@ -570,7 +575,7 @@ impl Instance {
         } else if self.leave_extensions <= EXTENSIONS {
             self.leave_extensions = EXTENSIONS + 1;
             self.leaving = Some(at + self.config.lease);
-            self.call_members(Script::Leave, Purpose::Leave, Vec::new());
+            self.call_cluster(Purpose::Leave, &Leave {});
         } else {
             self.leaving = None;
             self.outputs.push_back(Output::Left);

@@ -5,11 +5,12 @@
 //! process and in the virtual world. At every wake-up it first compares the clock with its lease; whoever slept through
 //! the end of the lease forgets everything that it heard and joins again.
 //!
-//! The rooms: [`membership`] (lease, view, partitions), [`device`] (the registration interface), [`steward`] (requests
+//! The rooms: [`calls`] (what waits for the store), [`membership`] (lease, view, partitions), [`device`] (the registration interface), [`steward`] (requests
 //! from back ends), [`holder`] (exchanges with devices), [`stray`] (answers that the balancer brought here by mistake),
 //! [`suspension`] (when lifetimes do not end), [`reconnection`] (what is done first at a broker that may be another one).
 
 mod admission;
+mod calls;
 mod chore;
 mod config;
 mod device;
@@ -28,8 +29,12 @@ pub use config::{Config, Dialect, Limits};
 use crate::member::Member;
 use crate::mutant::Mutant;
 use crate::partition::Partition;
-use crate::store::{Call, LEASE_ARGUMENT, Reply, Script};
+use crate::store::protocol::calls::{Arguments, Caller};
+use crate::store::protocol::replies::{self, Body, PartitionAnswer, PartitionResult, Refusal};
+use crate::store::protocol::{BrokerTime, Generation, Malformed, schema};
+use crate::store::{Call, Reply};
 use admission::{Admission, Seldom};
+use calls::{Calls, Pending};
 use holder::Exchanges;
 use lwm2m::coap::{Event, MessageLayer, RequestId};
 use lwm2m::time::Time;
@@ -127,21 +132,21 @@ enum Purpose {
     },
     MarkDead,
     Leave,
-    Take(Partition),
-    Accept(Partition),
+    Take,
+    Accept {
+        /// When the ticket is overdue, if it becomes one.
+        due: Time,
+    },
     Begin(lwm2m::coap::Token),
     Finish(lwm2m::coap::Token),
     Peek(lwm2m::coap::Token),
-    Sweep(Partition),
-    Expire(Partition),
+    Sweep {
+        /// How many requests of the partition had been given to the store before.
+        accepted: u64,
+    },
+    Expire,
     Uplink(RequestId<SocketAddr>, device::Uplink),
     Forward(Answer),
-}
-
-struct Pending {
-    call: Rc<Call>,
-    purpose: Purpose,
-    partition: Option<Partition>,
 }
 
 /// What was counted since the start; for logs and metrics.
@@ -177,6 +182,26 @@ pub struct Statistics {
     pub clock_jumps: u64,
     /// Calls that the broker refused.
     pub calls_refused: u64,
+    /// Replies and orders that did not have the shape that they must have.
+    pub malformed: u64,
+}
+
+/// The channels that all members share.
+struct Channels {
+    requests: String,
+    responses: String,
+    members: String,
+}
+
+impl Channels {
+    fn of(prefix: &str) -> Self {
+        let channel = |name: &str| format!("{prefix}{name}");
+        Channels {
+            requests: channel(schema::channel::REQUESTS),
+            responses: channel(schema::channel::RESPONSES),
+            members: channel(schema::channel::MEMBERS),
+        }
+    }
 }
 
 /// One instance of the cluster server.
@@ -188,9 +213,8 @@ pub struct Instance {
     now: Time,
     coap: MessageLayer<SocketAddr>,
     seat: Seat,
-    command_up: bool,
-    pending: VecDeque<Pending>,
-    next_call: u64,
+    calls: Calls,
+    channels: Channels,
     exchanges: Exchanges,
     /// Exchanges that this member gave itself as a steward, and when their partitions are looked at if they last.
     own: VecDeque<(Time, lwm2m::coap::Token)>,
@@ -211,7 +235,7 @@ pub struct Instance {
     /// The same, as long as the others have not been told of a jump of the clock that this instance noticed.
     untold: Option<Time>,
     /// The highest generation of the broker's memory that was heard of.
-    generation: i64,
+    generation: Generation,
     /// The last incarnation that this process was; 0 before the first.
     incarnation: u64,
     /// When the broker's clock was last compared with the local one: a jump shows between two times.
@@ -242,16 +266,15 @@ impl Instance {
                 waiting: None,
             },
             now: Time::ZERO,
-            command_up: false,
-            pending: VecDeque::new(),
-            next_call: 1,
+            calls: Calls::default(),
+            channels: Channels::of(&config.prefix),
             uplinks_pending: 0,
             leaving: None,
             leave_extensions: 0,
             outage_began: None,
             expiry_from: Time::ZERO,
             untold: None,
-            generation: 0,
+            generation: Generation::default(),
             incarnation: 0,
             clocks: None,
             statistics: Statistics::default(),
@@ -385,7 +408,7 @@ impl Instance {
         self.own.clear();
         self.refused_finishes.clear();
         self.strays = Strays::default();
-        self.pending.clear();
+        self.calls.clear();
         self.uplinks_pending = 0;
         self.outputs.clear();
         if self.config.planted.is(Mutant::OldMail) && self.leaving.is_none() {
@@ -394,7 +417,7 @@ impl Instance {
             return;
         }
         self.ring.clear();
-        self.command_up = false;
+        self.calls.disconnected();
         // Who wanted to leave has left: there is nothing to come back for.
         let next = if self.leaving.take().is_some() {
             Output::Left
@@ -410,7 +433,7 @@ impl Instance {
                 self.command_connected();
             }
             Input::CommandLost => {
-                self.command_up = false;
+                self.calls.disconnected();
                 self.outage_began.get_or_insert(self.now);
                 let planted = self.config.planted;
                 self.membership_mut()
@@ -427,157 +450,172 @@ impl Instance {
     // Calls and replies.
 
     /// Calls a script about members.
-    fn call_members(&mut self, script: Script, purpose: Purpose, specific: Vec<Vec<u8>>) {
-        let (id, incarnation) = match &self.seat {
-            Seat::Inside(m) => (m.member.id.to_string(), m.member.incarnation.to_string()),
-            _ => (self.config.id.to_string(), self.incarnation.to_string()),
+    fn call_cluster<A: Arguments>(&mut self, purpose: Purpose, call: &A) {
+        let incarnation = match &self.seat {
+            Seat::Inside(m) => m.member.incarnation,
+            Seat::Outside { .. } => self.incarnation,
         };
-        let lease = self.config.lease.as_millis().to_string();
-        let mut args = vec![
-            id.into(),
-            incarnation.into(),
-            self.config.prefix.clone().into(),
-            lease.into(),
-        ];
-        args.extend(specific);
-        let key = format!("{}{{m}}c", self.config.prefix);
-        self.enqueue(script, key, args, purpose, None);
+        let caller = Caller {
+            id: self.config.id.as_str(),
+            incarnation,
+            lease: self.config.lease.as_millis() as u64,
+        };
+        let call = Call::of_cluster(self.calls.next_id(), &self.config.prefix, &caller, call);
+        let now = self.calls.add(call, purpose, None, true);
+        self.outputs.extend(now.map(Output::Call));
     }
 
     /// Calls a script of a partition; only a member can.
-    fn call(&mut self, script: Script, partition: Partition, purpose: Purpose, specific: Vec<Vec<u8>>) {
-        let nonce = self.rng.next_u32().to_string();
+    fn call<A: Arguments>(&mut self, partition: Partition, purpose: Purpose, call: &A) {
         let Seat::Inside(m) = &self.seat else { return };
-        let mut args = Vec::with_capacity(crate::store::CONTEXT_ARGUMENTS + specific.len());
-        args.extend([
-            m.name.clone().into_bytes(),
-            m.lease_until.to_string().into_bytes(),
-            m.generation.clone().into_bytes(),
-            self.config.prefix.clone().into_bytes(),
-            m.tag_text.clone().into_bytes(),
-            m.view.script_text().to_owned().into_bytes(),
-            partition.token_prefix().into_bytes(),
-            nonce.into_bytes(),
-            self.config.retention.as_millis().to_string().into_bytes(),
-            self.config.nstart.to_string().into_bytes(),
-        ]);
-        args.extend(specific);
-        let key = partition.key(&self.config.prefix);
-        self.enqueue(script, key, args, purpose, Some(partition));
-    }
-
-    fn enqueue(
-        &mut self,
-        script: Script,
-        key: String,
-        args: Vec<Vec<u8>>,
-        purpose: Purpose,
-        partition: Option<Partition>,
-    ) {
-        let call = Rc::new(Call {
-            id: self.next_call,
-            script,
-            key,
-            args,
-        });
-        self.next_call += 1;
-        let confirmed = self.membership().is_none_or(|m| m.confirmed);
-        if self.command_up && (confirmed || script.is_about_members()) {
-            self.outputs.push_back(Output::Call(call.clone()));
-        }
-        self.pending.push_back(Pending {
-            call,
-            purpose,
-            partition,
-        });
-    }
-
-    fn take_pending(&mut self, call: u64) -> Option<Pending> {
-        // Replies come in the order of the calls, so it is nearly always the first.
-        let at = self.pending.iter().position(|p| p.call.id == call)?;
-        self.pending.remove(at)
+        let id = self.calls.next_id();
+        let call = Call::of_partition(id, &self.config.prefix, partition, &m.context, call);
+        let now = self.calls.add(call, purpose, Some(partition), m.confirmed);
+        self.outputs.extend(now.map(Output::Call));
     }
 
     fn refused(&mut self, call: u64, error: &str) {
-        let Some(pending) = self.take_pending(call) else {
-            return;
-        };
-        self.statistics.calls_refused += 1;
-        // A full broker refuses thousands a second, each for the same reason.
-        if let Some(times) = self.refusals_logged.happened(self.now, Duration::from_secs(1)) {
-            tracing::error!(script = ?pending.call.script, times, "the broker refused a script: {error}");
+        if let Some(pending) = self.calls.take(call) {
+            self.statistics.calls_refused += 1;
+            // A full broker refuses thousands a second, each for the same reason.
+            if let Some(times) = self.refusals_logged.happened(self.now, Duration::from_secs(1)) {
+                tracing::error!(script = ?pending.call.script, times, "the broker refused a script: {error}");
+            }
+            self.call_failed(pending);
         }
+    }
+
+    fn misunderstood(&mut self, pending: Pending, malformed: &Malformed) {
+        self.statistics.malformed += 1;
+        if let Some(times) = self.refusals_logged.happened(self.now, Duration::from_secs(1)) {
+            tracing::error!(times, "{malformed}");
+        }
+        self.call_failed(pending);
+    }
+
+    /// Nothing is known of what a call did, and it is not made again.
+    fn call_failed(&mut self, pending: Pending) {
         match pending.purpose {
             Purpose::Uplink(id, _) => self.uplink_failed(id),
             Purpose::Join { .. } => self.join_later(Duration::from_secs(1)),
-            Purpose::Take(partition) => self.take_failed(partition),
+            Purpose::Take => pending.partition.map_or((), |it| self.take_failed(it)),
             Purpose::Begin(token) => self.exchange_gone(token),
             Purpose::Peek(token) => self.strays.peeked(token).map_or((), drop),
             Purpose::Finish(token) => self.finish_refused(token),
-            _ => {}
+            // These come again by themselves, or whoever asked does.
+            Purpose::Renew { .. }
+            | Purpose::MarkDead
+            | Purpose::Leave
+            | Purpose::Accept { .. }
+            | Purpose::Sweep { .. }
+            | Purpose::Expire
+            | Purpose::Forward(..) => {}
         }
     }
 
     fn reply(&mut self, call: u64, reply: Reply) {
-        let Some(pending) = self.take_pending(call) else {
+        let Some(pending) = self.calls.take(call) else {
             return;
         };
-        if let Some(partition) = pending.partition {
-            match reply.status() {
-                "LEASE" => return self.lease_refused(pending, &reply),
-                "GENERATION" => {
-                    self.note_generation(reply.integer(3));
-                    return self.fall("the broker's memory is of another generation than this member");
-                }
-                _ => {}
+        let Some(partition) = pending.partition else {
+            return self.cluster_answered(pending, &reply);
+        };
+        match PartitionAnswer::parse(pending.call.script, &reply) {
+            Ok(answer) => self.partition_answered(partition, pending, answer),
+            Err(malformed) => self.misunderstood(pending, &malformed),
+        }
+    }
+
+    fn cluster_answered(&mut self, pending: Pending, reply: &Reply) {
+        let script = pending.call.script;
+        let understood = match &pending.purpose {
+            Purpose::Join { sent_at } => {
+                let sent_at = *sent_at;
+                replies::joined(reply).map(|answer| self.joined(sent_at, answer))
             }
-            if !self.check_sequence(partition, &reply) {
-                return;
+            Purpose::Renew { sent_at, told } => {
+                let (sent_at, told) = (*sent_at, *told);
+                replies::renewed(reply).map(|answer| self.renewed(sent_at, told, answer))
+            }
+            Purpose::Leave => replies::plain(script, reply).map(|_| self.outputs.push_back(Output::Left)),
+            _ => replies::plain(script, reply).map(|status| tracing::debug!(status, "{script:?}")),
+        };
+        if let Err(malformed) = understood {
+            self.misunderstood(pending, &malformed);
+        }
+    }
+
+    fn partition_answered(&mut self, partition: Partition, pending: Pending, answer: PartitionAnswer<'_>) {
+        let body = match answer.body {
+            Err(Refusal::Lease) => return self.lease_refused(pending, answer.now),
+            Err(Refusal::Generation(generation)) => {
+                self.note_generation(generation);
+                return self.fall("the broker's memory is of another generation than this member");
+            }
+            Err(Refusal::Term) => return self.lose_partition(partition),
+            Ok(body) => body,
+        };
+        if !self.check_sequence(partition, answer.sequence) {
+            return;
+        }
+        self.carry_out(partition, pending, body);
+    }
+
+    /// What the result of a partition's script is for.
+    fn carry_out(&mut self, partition: Partition, pending: Pending, body: Body<'_>) {
+        let Body { result, orders } = body;
+        match (pending.purpose, result) {
+            (Purpose::Take, PartitionResult::Taken(term)) => self.taken(partition, term),
+            (Purpose::Take, PartitionResult::NotTaken) => self.take_failed(partition),
+            (Purpose::Accept { due }, PartitionResult::Accepted(accepted)) => {
+                self.accepted(partition, due, accepted, &orders);
+            }
+            (Purpose::Sweep { accepted }, PartitionResult::Swept { wait, open }) => {
+                self.swept(partition, accepted, wait, open);
+            }
+            (Purpose::Expire, PartitionResult::Expired { wait }) => self.expired(partition, wait),
+            (Purpose::Begin(token), PartitionResult::Begun) => self.begun(token),
+            (Purpose::Begin(token), PartitionResult::Gone) => self.exchange_gone(token),
+            (Purpose::Finish(token), PartitionResult::Finished) => self.finished(token),
+            (Purpose::Finish(token), PartitionResult::Gone) => self.finish_came_late(token),
+            (Purpose::Peek(token), PartitionResult::Peeked(asked)) => self.peeked(token, Some(asked)),
+            (Purpose::Peek(token), PartitionResult::Gone) => self.peeked(token, None),
+            (Purpose::Forward(answer), PartitionResult::Forwarded(heard)) => {
+                self.forward_answered(answer, heard);
+            }
+            (Purpose::Uplink(id, uplink), PartitionResult::Uplink(uplinked)) => {
+                self.uplink_stored(id, uplink, &uplinked);
+            }
+            (purpose, result) => {
+                self.statistics.malformed += 1;
+                tracing::error!("the answer to a call for {purpose:?} is of another script: {result:?}");
             }
         }
-        match pending.purpose {
-            Purpose::Join { sent_at } => self.joined(sent_at, reply),
-            Purpose::Renew { sent_at, told } => self.renewed(sent_at, told, reply),
-            Purpose::MarkDead => tracing::debug!(status = reply.status(), "mark_dead"),
-            Purpose::Leave => self.outputs.push_back(Output::Left),
-            Purpose::Take(partition) => self.taken(partition, &reply),
-            Purpose::Accept(partition) => self.accepted(partition, reply),
-            Purpose::Sweep(partition) => self.swept(partition, reply),
-            Purpose::Expire(partition) => self.expired(partition, reply),
-            Purpose::Begin(token) => self.begun(token, &reply),
-            Purpose::Finish(token) => self.finished(token, reply),
-            Purpose::Peek(token) => self.peeked(token, &reply),
-            Purpose::Uplink(id, uplink) => self.uplink_stored(id, uplink, reply),
-            Purpose::Forward(answer) => self.forward_answered(answer, &reply),
+        for order in orders {
+            self.told(order, true);
         }
     }
 
     /// A call was executed later than the lease that it carried. With a longer lease by now it is made again.
-    fn lease_refused(&mut self, pending: Pending, reply: &Reply) {
-        let Some(m) = self.membership() else { return };
-        let broker_now = reply.integer(2).unwrap_or(i64::MAX);
-        if m.lease_until <= broker_now {
+    fn lease_refused(&mut self, pending: Pending, now: BrokerTime) {
+        let Seat::Inside(m) = &self.seat else { return };
+        if m.lease_until <= now {
             return self.fall("the broker says that its lease is over");
         }
-        let lease = m.lease_until.to_string().into_bytes();
         let Pending {
             call,
             purpose,
             partition,
         } = pending;
-        let Call {
-            script,
-            key,
-            mut args,
-            ..
-        } = Rc::unwrap_or_clone(call);
-        args[LEASE_ARGUMENT] = lease;
-        self.enqueue(script, key, args, purpose, partition);
+        let mut call = Rc::unwrap_or_clone(call);
+        call.id = self.calls.next_id();
+        call.speak_as(&m.context);
+        let now = self.calls.add(call, purpose, partition, m.confirmed);
+        self.outputs.extend(now.map(Output::Call));
     }
 
     /// A partition's counter only grows, as long as the broker remembers: false begins a new era.
-    fn check_sequence(&mut self, partition: Partition, reply: &Reply) -> bool {
-        let sequence = reply.integer(1).unwrap_or(0);
+    fn check_sequence(&mut self, partition: Partition, sequence: u64) -> bool {
         let Some(m) = self.membership_mut() else {
             return false;
         };

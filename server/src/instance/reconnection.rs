@@ -7,12 +7,10 @@
 //! asked at the new one would have a device do what the new one's members have it do again. What else is heard needs no
 //! such care: the scripts that an order leads to find its ticket at the broker that gave it, or nothing.
 
-use super::membership::Membership;
-use super::{Instance, Output, Pending, Purpose};
+use super::membership::{Membership, Seat};
+use super::{Instance, Output, Purpose};
 use crate::mutant::{Mutant, Planted};
-use crate::store::{LEASE_ARGUMENT, REPLAY_ARGUMENT, Script};
 use lwm2m::time::Time;
-use std::rc::Rc;
 
 impl Membership {
     /// One of the two connections is lost, or another one than before.
@@ -28,16 +26,15 @@ impl Membership {
 
 impl Instance {
     pub(super) fn command_connected(&mut self) {
-        self.command_up = true;
+        self.calls.connected();
         // Heartbeats of before prove nothing, and no lease is worth anything that is reckoned from a join of before; new
         // ones are due anyway.
-        let stale = |p: &Pending| {
+        self.calls.forget(|purpose| {
             matches!(
-                p.purpose,
+                purpose,
                 Purpose::Join { .. } | Purpose::Renew { .. } | Purpose::MarkDead
             )
-        };
-        self.pending.retain(|p| !stale(p));
+        });
         self.send_pending_again(true);
         let planted = self.config.planted;
         let unasked = planted.is(Mutant::UnconfirmedCalls);
@@ -73,18 +70,12 @@ impl Instance {
 
     /// Every call whose reply is missing may be repeated blindly, in the old order; those about members, or the others.
     fn send_pending_again(&mut self, about_members: bool) {
-        let lease = self.membership().map(|m| m.lease_until.to_string().into_bytes());
-        let pending = self.pending.iter_mut();
-        for pending in pending.filter(|it| it.call.script.is_about_members() == about_members) {
-            let call = Rc::make_mut(&mut pending.call);
-            if call.script == Script::Accept {
-                // Whether it was executed is not known; a copy that nobody asked for must not come of it.
-                call.args[REPLAY_ARGUMENT] = b"1".to_vec();
-            }
-            if let (Some(lease), false) = (&lease, about_members) {
-                call.args[LEASE_ARGUMENT].clone_from(lease);
-            }
-            self.outputs.push_back(Output::Call(pending.call.clone()));
-        }
+        let context = match &self.seat {
+            Seat::Inside(m) => m.context.as_str(),
+            // Who is no member has called nothing but scripts about members.
+            Seat::Outside { .. } => "",
+        };
+        let again = self.calls.again(about_members, context);
+        self.outputs.extend(again.into_iter().map(Output::Call));
     }
 }

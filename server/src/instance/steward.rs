@@ -5,12 +5,18 @@
 
 use super::membership::Membership;
 use super::ring::Remembered;
-use super::{Instance, Purpose};
+use super::{Instance, Output, Purpose};
 use crate::mutant::Mutant;
 use crate::northbound::{Envelope, ErrorCode, Request, Scan, error_body, json_string};
-use crate::partition::{Partition, TokenParts, token_from_hex};
-use crate::store::{CONTEXT_ARGUMENTS, REPLAY_ARGUMENT, Reply, Script};
-use lwm2m::coap::Token;
+use crate::partition::{Partition, TokenParts};
+use crate::store::Call;
+use crate::store::protocol::Class;
+use crate::store::protocol::calls::{Accept, Expire, Sweep};
+use crate::store::protocol::orders::Order;
+use crate::store::protocol::replies::Accepted;
+use crate::store::protocol::times::refusal_memory;
+use lwm2m::time::Time;
+use rand::Rng;
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -25,8 +31,8 @@ struct Candidate<'a> {
     ticket: Cow<'a, str>,
     reply_to: Cow<'a, str>,
     timeout: Duration,
-    /// The class and the request, or `x` and the refusal.
-    class: &'static str,
+    class: Class,
+    /// The request, or the refusal.
     body: Cow<'a, str>,
 }
 
@@ -41,31 +47,21 @@ impl Instance {
         if self.membership().is_none() && !self.config.planted.is(Mutant::OldMail) {
             return;
         }
-        if channel == self.request_channel() {
+        if channel == self.channels.requests {
             return self.request_read(payload);
         }
-        if let Some(source_and_datagram) = payload.strip_prefix(b"F\n") {
-            return self.forwarded(source_and_datagram);
-        }
-        let Ok(text) = std::str::from_utf8(payload) else {
-            return;
-        };
-        if channel == self.members_channel() {
-            if let Some(view) = crate::member::View::parse(text) {
-                self.adopt(view);
+        match Order::parse(payload) {
+            Ok(order) => self.told(order, false),
+            Err(malformed) => {
+                self.statistics.malformed += 1;
+                tracing::error!("{malformed}");
             }
-        } else if let Some(echo) = text.strip_prefix("H\n") {
-            self.heartbeat(echo);
-        } else if let Some(mark) = text.strip_prefix("T\n") {
-            self.take_marked(mark);
-        } else {
-            self.order(text, false);
         }
     }
 
     fn request_read(&mut self, payload: &[u8]) {
         self.statistics.requests += 1;
-        if self.pending.len() >= 2 * self.config.limits.calls_pending {
+        if self.calls.len() >= 2 * self.config.limits.calls_pending {
             // The broker stalls: who asks again is heard when it goes on.
             self.statistics.requests_ignored += 1;
             return;
@@ -103,7 +99,7 @@ impl Instance {
     }
 
     fn partition_of_request(&self, payload: &[u8]) -> Option<Partition> {
-        match Envelope::scan(payload, &self.response_channel()) {
+        match Envelope::scan(payload, &self.channels.responses) {
             Scan::Request(envelope) => Some(Partition::of(&envelope.ep)),
             Scan::Malformed(malformed) => Some(Partition::of(
                 malformed.ep.as_deref().unwrap_or(&malformed.ticket),
@@ -113,10 +109,6 @@ impl Instance {
                 None
             }
         }
-    }
-
-    fn response_channel(&self) -> String {
-        format!("{}LESHAN_RESP", self.config.prefix)
     }
 
     /// Requests of the last moments, for a partition that has just become this member's.
@@ -136,66 +128,58 @@ impl Instance {
 
     /// Asks the store to take a request. `replay`: it is not new, so nobody waits for a copy of what was said.
     fn accept(&mut self, partition: Partition, payload: &[u8], replay: bool, age: Duration) {
-        let channel = self.response_channel();
-        let candidate = match Envelope::scan(payload, &channel) {
+        let candidate = match Envelope::scan(payload, &self.channels.responses) {
             Scan::Request(envelope) => self.candidate(envelope, payload.len()),
             Scan::Malformed(malformed) => Candidate {
                 endpoint: malformed.ep.unwrap_or_default(),
                 ticket: malformed.ticket,
                 reply_to: malformed.reply_to.unwrap_or_default(),
                 timeout: Duration::ZERO,
-                class: "x",
+                class: Class::Refused,
                 body: error(ErrorCode::BadRequest, &malformed.reason, None).into(),
             },
             Scan::Ignored(_) => return,
         };
-        let Some(held) = self.held(partition) else { return };
-        let Candidate {
-            endpoint,
-            ticket,
-            reply_to,
-            timeout,
-            class,
-            body,
-        } = candidate;
-        let unknown = error(
-            ErrorCode::UnknownEndpoint,
-            &format!("no device is registered with the endpoint client name {endpoint}"),
-            None,
-        );
-        let patience = timeout.saturating_sub(age);
+        let (nonce, id) = (self.rng.next_u32(), self.calls.next_id());
+        let patience = candidate.timeout.saturating_sub(age);
+        let due = self.now + patience;
+        let Some(m) = self.membership() else { return };
+        let Some(held) = &m.held[partition.index()] else {
+            return;
+        };
+        let Candidate { endpoint, ticket, .. } = &candidate;
+        let (ticket_text, endpoint_text) = (json_string(ticket), json_string(endpoint));
         let limits = &self.config.limits;
-        let specific = vec![
-            held.term.clone().into_bytes(),
-            format!("{}:{endpoint}:{ticket}", endpoint.len()).into_bytes(),
-            endpoint.as_bytes().to_vec(),
-            format!(
-                "\"ticket\":{},\"ep\":{}",
-                json_string(&ticket),
-                json_string(&endpoint)
-            )
-            .into_bytes(),
-            reply_to.as_bytes().to_vec(),
-            body.as_bytes().to_vec(),
-            class.into(),
-            patience.as_millis().to_string().into_bytes(),
-            if replay { b"1".to_vec() } else { b"0".to_vec() },
-            limits.queue_per_endpoint.to_string().into_bytes(),
-            limits.open_per_partition.to_string().into_bytes(),
-            unknown.into_bytes(),
-        ];
-        let mut specific = specific;
-        if self.config.planted.is(Mutant::EarlyAck) && !replay && class != "x" {
+        let accept = Accept {
+            term: held.term,
+            name: &format!("{}:{endpoint}:{ticket}", endpoint.len()),
+            endpoint,
+            head: &format!("\"ticket\":{ticket_text},\"ep\":{endpoint_text}"),
+            channel: &candidate.reply_to,
+            body: &candidate.body,
+            class: candidate.class,
+            timeout: patience.as_millis() as u64,
+            replayed: replay,
+            queue_limit: limits.queue_per_endpoint,
+            refusal_memory: refusal_memory(self.config.lease).as_millis() as u64,
+            nonce,
+            view: m.view.script_text(),
+            open_limit: Some(limits.open_per_partition).filter(|limit| held.may_have(*limit)),
+        };
+        let mut call = Call::of_partition(id, &self.config.prefix, partition, &m.context, &accept);
+        if self.config.planted.is(Mutant::EarlyAck) && !replay && candidate.class != Class::Refused {
             // The tick stores it.
-            specific[REPLAY_ARGUMENT - CONTEXT_ARGUMENTS] = b"2".to_vec();
+            call.set::<Accept<'_>>("replayed", b"2".to_vec());
         }
-        self.call(Script::Accept, partition, Purpose::Accept(partition), specific);
-        let now = self.now;
+        let now = self
+            .calls
+            .add(call, Purpose::Accept { due }, Some(partition), m.confirmed);
+        self.outputs.extend(now.map(Output::Call));
+        let soon = self.now + SOON;
         if let Some(held) = self.held_mut(partition) {
-            held.sweep.hurry(now + patience);
             held.accepted += 1;
             if held.accepted.is_multiple_of(FORGET_AFTER) {
-                held.sweep.hurry(now + SOON);
+                held.sweep.hurry(soon);
             }
         }
     }
@@ -206,7 +190,7 @@ impl Instance {
             Err(format!(
                 "the request has {bytes} bytes; at most {limit} are accepted"
             ))
-        } else if self.pending.len() >= self.config.limits.calls_pending {
+        } else if self.calls.len() >= self.config.limits.calls_pending {
             return self.refusal(
                 envelope,
                 ErrorCode::Overloaded,
@@ -217,7 +201,11 @@ impl Instance {
         };
         match checked {
             Ok(request) => Candidate {
-                class: if request.is_repeatable() { "r" } else { "n" },
+                class: if request.is_repeatable() {
+                    Class::Repeatable
+                } else {
+                    Class::Once
+                },
                 body: envelope.req.into(),
                 timeout: Duration::from_millis(envelope.timeout_ms),
                 endpoint: envelope.ep,
@@ -234,24 +222,36 @@ impl Instance {
             ticket: envelope.ticket,
             reply_to: envelope.reply_to.unwrap_or_default(),
             timeout: Duration::ZERO,
-            class: "x",
+            class: Class::Refused,
             body: error(code, message, None).into(),
         }
     }
 
-    pub(super) fn accepted(&mut self, partition: Partition, reply: Reply) {
+    /// A request was given to the store. If it is a ticket now, somebody has to look when it is `due`.
+    pub(super) fn accepted(
+        &mut self,
+        partition: Partition,
+        due: Time,
+        accepted: Accepted,
+        orders: &[Order<'_>],
+    ) {
         let soon = self.now + SOON;
-        match reply.status() {
-            "TERM" => return self.lose_partition(partition),
-            "OWN" => self.own.extend(own_token(&reply).map(|token| (soon, token))),
-            _ => {
-                // What goes to another member may get lost.
+        match accepted {
+            Accepted::Own => self.own.extend(orders.iter().filter_map(|order| match order {
+                Order::Dispatch(dispatch) => Some((soon, dispatch.token)),
+                _ => None,
+            })),
+            // What goes to another member may get lost; and of one that was stored before, the reply may have been.
+            Accepted::Stored | Accepted::Open => {
                 if let Some(held) = self.held_mut(partition) {
                     held.sweep.hurry(soon);
                 }
             }
+            Accepted::Known | Accepted::Refused => return,
         }
-        self.orders(reply.into_rest(3));
+        if let Some(held) = self.held_mut(partition) {
+            held.sweep.hurry(due);
+        }
     }
 
     /// Partitions are looked at in which an exchange of this member that it accepted itself lasts for longer than usual.
@@ -270,15 +270,12 @@ impl Instance {
         }
     }
 
-    pub(super) fn swept(&mut self, partition: Partition, reply: Reply) {
-        if reply.status() == "TERM" {
-            return self.lose_partition(partition);
-        }
-        let (now, wait) = (self.now, reply.integer(3));
+    pub(super) fn swept(&mut self, partition: Partition, accepted: u64, wait: Option<u64>, open: usize) {
+        let now = self.now;
         if let Some(held) = self.held_mut(partition) {
             held.sweep.answered(now, wait);
+            held.open = Some((open, accepted));
         }
-        self.orders(reply.into_rest(4));
     }
 
     /// Ends what is overdue in a partition, and moves what dead members held.
@@ -288,11 +285,18 @@ impl Instance {
             return;
         };
         held.sweep.begin(now);
-        let specific = vec![
-            held.term.clone().into_bytes(),
-            self.config.limits.retained_outcomes.to_string().into_bytes(),
-        ];
-        self.call(Script::Sweep, partition, Purpose::Sweep(partition), specific);
+        let (term, accepted) = (held.term, held.accepted);
+        let nonce = self.rng.next_u32();
+        let Some(view) = self.membership().map(|m| m.view.script_text().to_owned()) else {
+            return;
+        };
+        let sweep = Sweep {
+            term,
+            retained: self.config.limits.retained_outcomes,
+            nonce,
+            view: &view,
+        };
+        self.call(partition, Purpose::Sweep { accepted }, &sweep);
     }
 
     /// Ends registrations whose lifetime is over, unless devices could not reach the cluster lately.
@@ -301,45 +305,30 @@ impl Instance {
             return;
         }
         let now = self.now;
-        let reckoned = self.broker_time().to_string();
+        let reckoned = self.broker_time();
         let Some(held) = self.held_mut(partition) else {
             return;
         };
         held.expiry.begin(now);
-        let specific = vec![held.term.clone().into_bytes(), reckoned.into_bytes()];
-        self.call(Script::Expire, partition, Purpose::Expire(partition), specific);
+        let term = held.term;
+        self.call(partition, Purpose::Expire, &Expire { term, reckoned });
     }
 
-    pub(super) fn expired(&mut self, partition: Partition, reply: Reply) {
-        if reply.status() == "TERM" {
-            return self.lose_partition(partition);
-        }
-        let (now, wait) = (self.now, reply.integer(3));
+    pub(super) fn expired(&mut self, partition: Partition, wait: Option<u64>) {
+        let now = self.now;
         if let Some(held) = self.held_mut(partition) {
             held.expiry.answered(now, wait);
         }
-        self.orders(reply.into_rest(4));
         if wait == Some(0) {
             self.expire(partition); // more than one batch
         }
     }
 
-    /// A lifetime begins that ends before all others of the partition: `PARTITION\nMILLISECONDS`.
-    pub(super) fn expiry_is_earlier(&mut self, text: &str) {
+    /// A lifetime begins that ends before all others of the partition.
+    pub(super) fn expiry_is_earlier(&mut self, partition: Partition, in_ms: u64) {
         let now = self.now;
-        let parsed = text
-            .split_once('\n')
-            .and_then(|(prefix, ms)| Some((Partition::of_token_prefix(prefix)?, ms.parse().ok()?)));
-        if let Some((partition, ms)) = parsed
-            && let Some(held) = self.held_mut(partition)
-        {
-            held.expiry.hurry(now + Duration::from_millis(ms));
+        if let Some(held) = self.held_mut(partition) {
+            held.expiry.hurry(now + Duration::from_millis(in_ms));
         }
     }
-}
-
-/// The token of the exchange that an accept gives to its caller.
-fn own_token(reply: &Reply) -> Option<Token> {
-    let order = reply.text(3)?.strip_prefix("D\n")?;
-    token_from_hex(order.split('\n').next()?)
 }

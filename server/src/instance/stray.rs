@@ -10,11 +10,13 @@ use super::holder::outcome;
 use super::{Instance, Purpose};
 use crate::northbound::Request;
 use crate::partition::{Partition, TokenParts};
-use crate::store::{Reply, Script};
+use crate::store::protocol::calls::{Forward, Peek};
+use crate::store::protocol::orders::forward_text;
+use crate::store::protocol::replies::Asked;
 use lwm2m::coap::{Code, Fingerprint, Kind, Message, Token};
 use lwm2m::time::Time;
 use rustc_hash::FxHashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// How long the way of a source's last stray is remembered, at least, unless there are too many.
@@ -93,7 +95,7 @@ impl Strays {
 impl Instance {
     /// A response, an empty acknowledgement or a Reset that belongs to no exchange here.
     pub(super) fn stray(&mut self, answer: Answer) {
-        let full = self.pending.len() >= self.config.limits.calls_pending;
+        let full = self.calls.len() >= self.config.limits.calls_pending;
         if self.membership().is_none() || full {
             self.statistics.strays_dropped += 1;
             return;
@@ -136,20 +138,21 @@ impl Instance {
     }
 
     fn forward(&mut self, member: &str, answer: Answer) {
-        let mut payload = format!("F\n{}\n", answer.source).into_bytes();
         let mut datagram = Vec::new();
         answer.message.encode(&mut datagram);
-        payload.extend(datagram);
-        let partition =
-            TokenParts::of(answer.message.token).map_or(Partition::of(""), |parts| parts.partition);
+        let token = answer.message.token;
+        let partition = TokenParts::of(token).map_or(Partition::of(""), |parts| parts.partition);
         self.statistics.strays_forwarded += 1;
-        let specific = vec![member.as_bytes().to_vec(), payload];
-        self.call(Script::Forward, partition, Purpose::Forward(answer), specific);
+        let forward = Forward {
+            member,
+            datagram: &forward_text(answer.source, &datagram),
+        };
+        self.call(partition, Purpose::Forward(answer), &forward);
     }
 
     /// Nobody heard the forward: the member just died, or is deaf.
-    pub(super) fn forward_answered(&mut self, answer: Answer, reply: &Reply) {
-        if reply.integer(3) == Some(0)
+    pub(super) fn forward_answered(&mut self, answer: Answer, heard: u64) {
+        if heard == 0
             && let Some(parts) = TokenParts::of(answer.message.token)
         {
             self.finish_through_store(parts, answer);
@@ -157,19 +160,11 @@ impl Instance {
     }
 
     /// A stray that another instance forwarded.
-    pub(super) fn forwarded(&mut self, payload: &[u8]) {
-        let Some(end) = payload.iter().position(|&b| b == b'\n') else {
-            return;
-        };
-        let source = std::str::from_utf8(&payload[..end])
-            .ok()
-            .and_then(|text| text.parse().ok());
-        if let Some(source) = source {
-            self.coap.handle_datagram(self.now, source, &payload[end + 1..]);
-            self.strays.forwarded = true;
-            self.work_through_events();
-            self.strays.forwarded = false;
-        }
+    pub(super) fn forwarded(&mut self, source: SocketAddr, datagram: &[u8]) {
+        self.coap.handle_datagram(self.now, source, datagram);
+        self.strays.forwarded = true;
+        self.work_through_events();
+        self.strays.forwarded = false;
     }
 
     /// Who was to hear this is dead, or it is this member, which does not know the exchange: the store knows whether
@@ -181,20 +176,21 @@ impl Instance {
             return;
         }
         self.strays.peeking.insert(token, answer);
-        let specific = vec![token.to_string().into_bytes()];
-        self.call(Script::Peek, parts.partition, Purpose::Peek(token), specific);
+        self.call(parts.partition, Purpose::Peek(token), &Peek { token });
     }
 
-    pub(super) fn peeked(&mut self, token: Token, reply: &Reply) {
+    pub(super) fn peeked(&mut self, token: Token, asked: Option<Asked<'_>>) {
         let Some(answer) = self.strays.peeked(token) else {
             return;
         };
-        let asked = (reply.status() == "OK").then(|| Asked::parse(reply)).flatten();
-        let (Some(asked), Some(parts)) = (asked, TokenParts::of(token)) else {
+        let request = asked
+            .as_ref()
+            .and_then(|asked| Request::parse(asked.request).ok());
+        let (Some(asked), Some(request)) = (asked, request) else {
             self.admission.was_fruitless(self.now, answer.source);
             return self.unwanted(&answer);
         };
-        if !asked.is_answered_by(&answer) {
+        if !is_answered_by(&asked, &answer) {
             self.admission.was_fruitless(self.now, answer.source);
             // No Reset: a device whose NAT moved it says so in its next Update, and a later copy of this counts.
             self.statistics.strays_dropped += 1;
@@ -205,9 +201,8 @@ impl Instance {
         if let Some(response) = answer.acknowledge {
             self.strays.finishing.insert(token, (answer.source, response));
         }
-        let body = outcome(&asked.request, &answer.message);
-        let specific = vec![token.to_string().into_bytes(), body.into_bytes(), b"1".to_vec()];
-        self.call(Script::Finish, parts.partition, Purpose::Finish(token), specific);
+        let body = outcome(&request, &answer.message);
+        self.give_outcome(token, &body, true);
     }
 
     /// A response that nobody waits for: a confirmable one is rejected, so that the device stops repeating it.
@@ -219,27 +214,8 @@ impl Instance {
     }
 }
 
-/// What the store knows of an open exchange (`peek.lua`).
-struct Asked {
-    request: Request,
-    message_id: u16,
-    /// Where the device is now.
-    device: SocketAddr,
-}
-
-impl Asked {
-    fn parse(reply: &Reply) -> Option<Self> {
-        let address: IpAddr = reply.text(5)?.parse().ok()?;
-        Some(Asked {
-            request: Request::parse(reply.text(3)?).ok()?,
-            message_id: reply.text(4)?.parse().ok()?,
-            device: SocketAddr::new(address, reply.text(6)?.parse().ok()?),
-        })
-    }
-
-    /// RFC 7252, 5.3.2: it comes from whom was asked; and what stands in an acknowledgement, acknowledges the question.
-    fn is_answered_by(&self, answer: &Answer) -> bool {
-        let piggybacked = answer.message.kind == Kind::Acknowledgement;
-        answer.source == self.device && (!piggybacked || answer.message.message_id == self.message_id)
-    }
+/// RFC 7252, 5.3.2: it comes from whom was asked; and what stands in an acknowledgement, acknowledges the question.
+fn is_answered_by(asked: &Asked<'_>, answer: &Answer) -> bool {
+    let piggybacked = answer.message.kind == Kind::Acknowledgement;
+    answer.source == asked.device && (!piggybacked || answer.message.message_id == asked.message_id)
 }

@@ -2,6 +2,8 @@
 //! forward. What one member notices the store tells to all others, those who come later too (`suspension.lua`).
 
 use super::Instance;
+use crate::store::protocol::BrokerTime;
+use crate::store::protocol::times::GRACE;
 use lwm2m::time::Time;
 use std::time::Duration;
 
@@ -10,7 +12,7 @@ const TOLERATED_JUMP: Duration = Duration::from_millis(500);
 
 /// What the broker's clock showed (ms) when it ran a script, and between which local times that was.
 pub(super) struct Comparison {
-    broker: i64,
+    broker: BrokerTime,
     sent_at: Time,
     read_at: Time,
 }
@@ -19,18 +21,14 @@ impl Instance {
     /// After an outage of the broker, devices get as long again before their registrations end: they did try.
     pub(super) fn outage_is_over(&mut self) {
         if let Some(began) = self.outage_began.take() {
-            let grace = Duration::from_secs(5);
-            self.expiry_from = self.expiry_from.max(self.now + (self.now - began) + grace);
+            self.expiry_from = self.expiry_from.max(self.now + (self.now - began) + GRACE);
         }
     }
 
     /// Where the broker's clock was set forward, every registration looks older than it is: for as long, none expires.
-    /// Where it was set back, they end as much later. `broker_now` was read by a script that was called at `sent_at`; a
+    /// Where it was set back, they end as much later. `broker` was read by a script that was called at `sent_at`; a
     /// call that was under way for long is no jump.
-    pub(super) fn watch_clock(&mut self, sent_at: Time, broker_now: Option<i64>) {
-        let Some(broker) = broker_now else {
-            return;
-        };
+    pub(super) fn watch_clock(&mut self, sent_at: Time, broker: BrokerTime) {
         let now = self.now;
         let comparison = Comparison {
             broker,
@@ -40,7 +38,7 @@ impl Instance {
         let Some(then) = self.clocks.replace(comparison) else {
             return;
         };
-        let shown = broker.saturating_sub(then.broker);
+        let shown = broker.0.saturating_sub(then.broker.0);
         let ahead = shown.saturating_sub(millis(now - then.sent_at));
         let at_most = shown.saturating_sub(millis(sent_at - then.read_at));
         let behind = at_most.saturating_neg();
@@ -69,18 +67,17 @@ impl Instance {
 
     /// The others know of a time in which devices could not be heard, or of a jump of the clock, and for how long (ms)
     /// no registration is to expire because of it.
-    pub(super) fn suspend_expiry(&mut self, left_ms: Option<i64>) {
-        let left = left_ms.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0);
-        self.expiry_from = self.expiry_from.max(self.now + Duration::from_millis(left));
+    pub(super) fn suspend_expiry(&mut self, left_ms: u64) {
+        self.expiry_from = self.expiry_from.max(self.now + Duration::from_millis(left_ms));
     }
 
     /// What the broker's clock shows (ms), reckoned from the last comparison: a little less, as that took a moment.
-    pub(super) fn broker_time(&self) -> i64 {
+    pub(super) fn broker_time(&self) -> BrokerTime {
         let (broker_then, then) = match &self.clocks {
-            Some(then) => (then.broker, then.read_at),
+            Some(then) => (then.broker.0, then.read_at),
             None => (0, self.now),
         };
-        broker_then.saturating_add(millis(self.now - then))
+        BrokerTime(broker_then.saturating_add(millis(self.now - then)))
     }
 }
 

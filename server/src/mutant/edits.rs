@@ -49,107 +49,103 @@ fn edits(mutant: Mutant) -> Vec<Edit> {
     match mutant {
         Mutant::UnrecordedRefusal => vec![within(
             Script::Accept,
-            "call('SET', BASE .. 'u:' .. name, refusal, 'PX', 10000)",
+            "remember(c, name, refused, refusal_memory)",
             "",
         )],
         Mutant::UncheckedTerm => vec![shared(
-            "if steward ~= ME or term ~= ARGV[11] then return {'TERM', 0, NOW} end",
+            "if not refusal and (steward ~= c.me or current ~= term) then return {'TERM', 0, c.now} end",
             "",
         )],
         Mutant::OwnerFinishes => vec![within(
             Script::Finish,
-            "(ARGV[13] ~= '1' and holder ~= ME)",
-            "call('HGET', BASE .. 'e:' .. endpoint_of(name), 'ow') ~= ME",
+            "(proof ~= '1' and t.holder ~= c.me)",
+            "call('HGET', c.base .. 'e:' .. endpoint_of(name), 'ow') ~= c.me",
         )],
         Mutant::ResentAnew => vec![
             shared(
-                "if t.token and NOW - t.first > EXCHANGE_LIFETIME then",
+                "if t.token and c.now - t.first > 247000 then",
                 "if t.token then",
             ),
             within(
                 Script::Sweep,
-                "if t.class == 'n' and t.state == 's' then",
-                "if false then",
+                "elseif t.class == 'n' and t.state == 's' then",
+                "elseif false then",
             ),
         ],
         Mutant::EarlyAck => vec![
             within(
                 Script::Accept,
-                "local replayed = ARGV[19] == '1'",
-                r#"if ARGV[19] == '2' then
-  local known = call('EXISTS', BASE .. 'u:' .. name) + call('EXISTS', BASE .. 't:' .. name)
-  if known == 0 then say(channel, head, ',"ack":true') end
-  return answer('OK')
+                "local again = replayed ~= '1'",
+                r#"if replayed == '2' then
+  if call('EXISTS', c.base .. 't:' .. name) == 0 then say(c, channel, head, ack_text()) end
+  return count(c)
 end
-local replayed = ARGV[19] == '1'"#,
+local again = replayed ~= '1'"#,
             ),
             within(
                 Script::Accept,
-                r#"say(channel, head, ',"ack":true')
-local deadline"#,
+                "say(c, channel, head, ack_text())
+local deadline",
                 "local deadline",
             ),
         ],
         Mutant::DroppedDeadline => vec![within(
             Script::Accept,
-            "call('ZADD', BASE .. 'd', deadline, name)",
+            "call('ZADD', c.base .. 'd', deadline, name)",
             "",
         )],
         Mutant::QueueBackwards => vec![shared("call('LPOP', queue)", "call('RPOP', queue)")],
         Mutant::StaleExpiry => vec![within(
             Script::Update,
-            "call('ZADD', BASE .. 'x', NOW + lifetime * 1000, endpoint)",
-            "",
+            "local now, sent = time_text(c), ''
+call('HSET', key, 'lu', now, ",
+            "local now, sent = time_text(c), ''
+call('HSET', key, ",
         )],
         Mutant::SilentReplacement => vec![within(
             Script::Register,
-            r#"call('PUBLISH', PREFIX .. 'LESHAN_REG_DEL',
-    registration_json(registered, old_way, old_members, last_update, rev) .. ',"reason":"replaced"}')"#,
+            "call('PUBLISH', c.prefix .. 'LESHAN_REG_DEL',
+    ended_registration_text(registration_text(registered, old_way, old_members, last_update, rev), 'replaced'))",
             "",
         )],
         Mutant::ReplayCopies => vec![within(
             Script::Accept,
-            "local replayed = ARGV[19] == '1'",
-            "local replayed = false",
+            "local again = replayed ~= '1'",
+            "local again = true",
         )],
         Mutant::TicketKept => vec![shared(
-            "call('DEL', BASE .. 't:' .. name)
-  call('ZREM', BASE .. 'd', name)",
+            "  remember(c, name, body, c.retention)\n",
             "",
         )],
         Mutant::OutcomeWithoutEndpoint => vec![
             within(
                 Script::Accept,
-                "call('GET', BASE .. 'u:' .. name)",
-                "call('GET', BASE .. 'u:' .. name:match('[^:]*$'))",
+                "local known = attempt('GET', key)",
+                "local known = call('GET', c.base .. 'u:' .. name:match('[^:]*$')) or attempt('GET', key)",
             ),
             shared(
-                "call('SET', BASE .. 'u:' .. name, body, 'PX', ARGV[9])",
-                "call('SET', BASE .. 'u:' .. name:match('[^:]*$'), body, 'PX', ARGV[9])",
+                "call('SET', c.base .. 't:' .. name, body, 'PX', milliseconds)",
+                "call('DEL', c.base .. 't:' .. name)
+  call('SET', c.base .. 'u:' .. name:match('[^:]*$'), body, 'PX', milliseconds)",
             ),
         ],
         Mutant::UnmarkedCopies => vec![
-            within(Script::Accept, r#"outcome .. ',"again":true'"#, "outcome"),
-            within(
-                Script::Accept,
-                r#"',"ack":true,"again":true'"#,
-                r#"',"ack":true'"#,
-            ),
+            within(Script::Accept, r#"return body .. ',"again":true'"#, "return body"),
         ],
         Mutant::UncountedUpdates => vec![within(Script::Update, "rev = rev + 1\n", "")],
         Mutant::DeadHoldersKept => vec![within(
             Script::Sweep,
-            "elseif dead(t.holder) then",
+            "elseif dead(c, holder) then",
             "elseif false then",
         )],
         Mutant::ForgottenOutcomes => vec![shared(
-            "call('SET', BASE .. 'u:' .. name, body, 'PX', ARGV[9])",
-            "",
+            "call('SET', c.base .. 't:' .. name, body, 'PX', milliseconds)",
+            "call('DEL', c.base .. 't:' .. name)",
         )],
-        Mutant::SlotKept => vec![shared("free_slot(BASE .. 'e:' .. endpoint, t.token)", "")],
+        Mutant::SlotKept => vec![shared("waiting = free_slot(c, endpoint, t.token)", "")],
         Mutant::NoTurns => vec![within(
             Script::Accept,
-            "if waiting == 0 and #(e[8] or '') < 17 * ARGV[10] then",
+            "if e.waiting == 0 and #e.slots < 17 * c.nstart then",
             "if true then",
         )],
         Mutant::SentDenied => vec![shared(
@@ -158,55 +154,67 @@ local deadline"#,
         )],
         Mutant::OpenTicketForgotten => vec![within(
             Script::Accept,
-            "if call('EXISTS', BASE .. 't:' .. name) == 1 then",
-            "if false then",
+            "local open = known and load_ticket(c, name, 'rq')",
+            "local open = nil",
         )],
         Mutant::NewbornSteward => vec![within(
             Script::Renew,
-            "(first or NOW - me.heard >= 2 * LEASE + 1000)",
+            "(first or now - me.heard >= 2 * lease_ms + 1000)",
             "true",
         )],
-        Mutant::StalledQueue => vec![within(Script::Finish, "on_demand().next_turn(endpoint)", "")],
+        Mutant::StalledQueue => vec![within(
+            Script::Finish,
+            "rarely().next_turn(c, endpoint)",
+            "return c.reply",
+        )],
         Mutant::RegisterTwice => vec![within(
             Script::Register,
-            "local stored = served_before(served, uplink)",
+            "local stored = served_before(c, served, uplink)",
             "local stored = nil",
         )],
         Mutant::SameIncarnation => vec![
             within(
                 Script::Join,
-                "if f[2] == 'a' and f[4] ~= nonce and tonumber(f[3]) >= NOW then",
+                "if f[2] == 'a' and f[4] ~= nonce and tonumber(f[3]) >= now then",
                 "if false then",
             ),
             within(
                 Script::Join,
-                "local incarnation = math.max(f[1] or 0, ARGV[2]) + 1",
-                "local lives = f[2] == 'a' and tonumber(f[3]) >= NOW
-local incarnation = lives and tonumber(f[1]) or math.max(f[1] or 0, ARGV[2]) + 1",
+                "local incarnation = math.max(f[1] or 0, c.incarnation) + 1",
+                "local lives = f[2] == 'a' and tonumber(f[3]) >= now
+local incarnation = lives and tonumber(f[1]) or math.max(f[1] or 0, c.incarnation) + 1",
             ),
         ],
         Mutant::CountedAnew | Mutant::UnconfirmedCalls => vec![within(
             Script::Join,
-            "math.max(f[1] or 0, ARGV[2]) + 1",
+            "math.max(f[1] or 0, c.incarnation) + 1",
             "(f[1] or 0) + 1",
         )],
         Mutant::DeafMember => vec![within(
             Script::Renew,
-            "local deaf = heard == 0 or NOW - heard > LEASE / 2",
+            "local deaf = newest == 0 or now - newest > lease_ms / 2",
             "local deaf = false",
         )],
         Mutant::RepeatCallsNext => vec![within(
             Script::Accept,
-            "if t.state ~= 'q' and t.holder == ME then open.tell_again(name, t) end",
-            "local first = call('LPOP', BASE .. 'q:' .. endpoint)
-  local key = BASE .. 'e:' .. endpoint
-  if first then dispatch(first, key, open.load_ticket(first), load_target(key)) end",
+            "if open.state ~= 'q' and open.holder == c.me then rarely().tell_again(c, name, open) end",
+            "rarely().tell_again(c, endpoint)",
+        ), within(
+            Script::Accept,
+            "local function tell_again(c, name, t)",
+            "local function tell_again(c, endpoint)
+  local first = call('LPOP', c.base .. 'q:' .. endpoint)
+  local t = first and load_ticket(c, first, 'rq')
+  if t then dispatch(c, first, endpoint, t, load_target(c, endpoint)) end
+end
+local function unused(c, name, t)",
         )],
         Mutant::OldDeregister => vec![within(
             Script::Deregister,
-            "local endpoint = call('HGET', BASE .. 'r', id)",
-            "local endpoint = call('HGET', BASE .. 'r', id) or call('GET', BASE .. 'g:' .. id)
-if endpoint and call('HEXISTS', BASE .. 'e:' .. endpoint, 'id') == 0 then endpoint = false end",
+            "if not endpoint then",
+            "endpoint = endpoint or call('GET', c.base .. 'g:' .. id)
+if endpoint and call('HEXISTS', c.base .. 'e:' .. endpoint, 'id') == 0 then endpoint = false end
+if not endpoint then",
         )],
         Mutant::NoRing
         | Mutant::LocalMessageIds

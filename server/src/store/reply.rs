@@ -23,6 +23,14 @@ impl Value {
         }
     }
 
+    /// The value as bytes, if it is a string.
+    pub fn bytes(&self) -> Option<&[u8]> {
+        match self {
+            Value::Bytes(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
     /// The value as text, if it is a string in UTF-8.
     pub fn text(&self) -> Option<&str> {
         match self {
@@ -53,20 +61,5 @@ impl Reply {
     /// The n-th value; the status is number 0.
     pub fn get(&self, n: usize) -> Option<&Value> {
         self.0.get(n)
-    }
-
-    /// The n-th value as an integer.
-    pub fn integer(&self, n: usize) -> Option<i64> {
-        self.get(n)?.integer()
-    }
-
-    /// The n-th value as text.
-    pub fn text(&self, n: usize) -> Option<&str> {
-        self.get(n)?.text()
-    }
-
-    /// The values from number `n` on, without copying them.
-    pub fn into_rest(mut self, n: usize) -> Vec<Value> {
-        self.0.split_off(n.min(self.0.len()))
     }
 }

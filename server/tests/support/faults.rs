@@ -123,7 +123,7 @@ impl World {
             let opening = format!(
                 "local real, count = redis, 0\nlocal redis = {{call = function(...)\n  count = count + 1\n  \
                  real.call('PUBLISH', 'trace', '{script:?}\\n' .. count .. '\\n' .. (...) .. '\\n' .. (select(2, ...) \
-                 or ''))\n  return real.call(...)\nend}}"
+                 or ''))\n  return real.call(...)\nend, pcall = real.pcall}}"
             );
             self.load_variant(script, &opening);
         }
@@ -152,7 +152,7 @@ impl World {
             &format!(
                 "local real, count, wrote, effects = redis, 0, false, {{{effects}}}\nlocal redis = {{call = \
                  function(...)\n  count = count + 1\n  if count == {k} and not wrote then error('injected') \
-                 end\n  wrote = wrote or effects[(...)]\n  return real.call(...)\nend}}"
+                 end\n  wrote = wrote or effects[(...)]\n  return real.call(...)\nend, pcall = real.pcall}}"
             ),
         );
         self.failing = Some(script);

@@ -1,55 +1,19 @@
-//! What scripts answer and what they bring about, named for the coverage of a search: read from the texts of the scripts and
-//! from the messages that they publish.
+//! What scripts answer and what they bring about, named for the coverage of a search: read from their replies and from the
+//! messages that they publish.
 //!
 //! In: a script, a status, a message. Out: the name of it. A message is not parsed, only looked into: it is looked at for
 //! each step of each searched seed.
 
-use std::sync::OnceLock;
-
 use server::store::Script;
+use server::store::protocol::orders::OrderKind;
+use server::store::protocol::schema::channel;
 
 use crate::dialect::Channel;
 use crate::history::RegistrationChannel;
 
-/// Every status with which a script can answer, read from its text.
-pub fn statuses(script: Script) -> &'static [&'static str] {
-    static ALL: OnceLock<Vec<Vec<&'static str>>> = OnceLock::new();
-    &ALL.get_or_init(|| Script::ALL.map(read_statuses).to_vec())[script.index()]
-}
-
-fn read_statuses(script: Script) -> Vec<&'static str> {
-    let mut found: Vec<&'static str> = Vec::new();
-    // A join is the one script about members that asks nobody who speaks.
-    let speaker = ["return nil, "].into_iter().filter(|_| script != Script::Join);
-    let openings = [
-        "step(",
-        "reply[1] = ",
-        "reply = {",
-        "return {",
-        "return {deaf and ",
-        "'DEAF' or ",
-    ];
-    let openings: Vec<&str> = openings.into_iter().chain(speaker).collect();
-    for opening in openings {
-        let opening = format!("{opening}'");
-        for (at, _) in script.source().match_indices(&opening) {
-            let rest = &script.source()[at + opening.len()..];
-            let word = rest.split('\'').next().unwrap_or_default();
-            if !word.is_empty()
-                && word.bytes().all(|byte| byte.is_ascii_uppercase())
-                && !found.contains(&word)
-            {
-                found.push(word);
-            }
-        }
-    }
-    found.sort_unstable();
-    found
-}
-
 /// The status as it is known; it lives as long as the text of the script.
 pub fn known_status(script: Script, status: &str) -> &'static str {
-    let known = statuses(script).iter().find(|known| **known == status);
+    let known = script.statuses().iter().find(|known| **known == status);
     known.copied().unwrap_or("(unknown)")
 }
 
@@ -175,16 +139,16 @@ pub fn message_effect(channel: &[u8], payload: &[u8]) -> Option<&'static str> {
     }
     if channel.ends_with(b"lwm2m:members") {
         return Some("view");
-    } else if contains(channel, "lwm2m:i:") {
-        return match payload.first()? {
-            b'D' => Some("dispatch to another"),
-            b'S' => Some("stop another"),
-            b'A' => Some("begin anew another"),
-            b'M' => Some("new address another"),
-            b'F' => Some("forward"),
-            b'T' => Some("mark"),
-            b'H' => Some("heartbeat"),
-            _ => None,
+    } else if contains(channel, channel::MEMBER) {
+        return match OrderKind::of(payload)? {
+            OrderKind::Dispatch => Some("dispatch to another"),
+            OrderKind::Stop => Some("stop another"),
+            OrderKind::Anew => Some("begin anew another"),
+            OrderKind::Moved => Some("new address another"),
+            OrderKind::Forward => Some("forward"),
+            OrderKind::Mark => Some("mark"),
+            OrderKind::Heartbeat => Some("heartbeat"),
+            OrderKind::Expiry | OrderKind::View => None,
         };
     }
     let ack = contains(payload, "\"ack\":true");
@@ -210,50 +174,21 @@ pub fn outcome_of(body: &[u8]) -> &'static str {
 }
 
 /// What the caller of a script is told to do in its reply.
-pub fn own_order(text: &str) -> Option<&'static str> {
-    match text.split_once('\n')?.0 {
-        "D" => Some("dispatch to itself"),
-        "S" => Some("stop itself"),
-        "A" => Some("begin anew itself"),
-        "M" => Some("new address itself"),
-        _ => None,
+pub fn own_order(order: OrderKind) -> Option<&'static str> {
+    match order {
+        OrderKind::Dispatch => Some("dispatch to itself"),
+        OrderKind::Stop => Some("stop itself"),
+        OrderKind::Anew => Some("begin anew itself"),
+        OrderKind::Moved => Some("new address itself"),
+        OrderKind::Expiry | OrderKind::Heartbeat | OrderKind::Mark | OrderKind::Forward | OrderKind::View => {
+            None
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_statuses_of_a_script_are_read_from_its_text() {
-        assert_eq!(
-            statuses(Script::Accept),
-            [
-                "GENERATION",
-                "KNOWN",
-                "LEASE",
-                "OK",
-                "OPEN",
-                "OWN",
-                "REFUSED",
-                "TERM"
-            ]
-        );
-        assert_eq!(
-            statuses(Script::Renew),
-            ["DEAD", "DEAF", "LEASE", "OK", "UNKNOWN"]
-        );
-        assert_eq!(
-            statuses(Script::Join),
-            ["DIALECT", "FULL", "HELD", "OK", "PARTITIONS"]
-        );
-        assert_eq!(
-            statuses(Script::Update),
-            ["DUPLICATE", "GENERATION", "LEASE", "OK", "UNKNOWN"]
-        );
-        assert_eq!(statuses(Script::Take), ["GENERATION", "LEASE", "OK", "VIEW"]);
-        assert!(Script::ALL.iter().all(|script| statuses(*script).contains(&"OK")));
-    }
 
     #[test]
     fn what_is_published_is_named_for_what_it_does() {
@@ -278,6 +213,6 @@ mod tests {
             Some("REG_DEL expired")
         );
         assert_eq!(effect("lwm2m:i:A#1", "D\n0011"), Some("dispatch to another"));
-        assert_eq!(own_order("D\n0011"), Some("dispatch to itself"));
+        assert_eq!(own_order(OrderKind::Dispatch), Some("dispatch to itself"));
     }
 }

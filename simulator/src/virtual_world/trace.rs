@@ -138,11 +138,7 @@ impl Trace {
     /// A script is about to be executed.
     pub fn called(&mut self, now: Time, call: &Call) {
         if call.args.iter().any(|argument| self.concerns(argument)) {
-            let caller = call
-                .args
-                .first()
-                .map(|name| String::from_utf8_lossy(name).into_owned());
-            let caller = lane_of(caller.as_deref().unwrap_or_default());
+            let caller = lane_of(&String::from_utf8_lossy(call.caller()));
             self.add_inside(
                 now,
                 caller,

@@ -4,7 +4,7 @@
 //! after the broker has forgotten something; why an instance gave its membership up. Out: how often each [`Transition`]
 //! happened. All that are known are in one table, so what never happened can be listed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use broker::Record;
 use server::store::{Call, Script};
@@ -194,8 +194,12 @@ pub struct Transitions {
     owners: BTreeMap<Vec<u8>, Vec<u8>>,
     stewards: BTreeMap<Vec<u8>, Vec<u8>>,
     members: BTreeMap<Vec<u8>, &'static str>,
-    /// Where the script has just taken a name from that is forgotten.
-    taken_out: Option<&'static str>,
+    /// Tickets that ended, or were refused, and are still remembered.
+    ended: BTreeMap<Vec<u8>, &'static str>,
+    /// Whose memory the script has deleted before its time was over.
+    deleted: BTreeSet<Vec<u8>>,
+    /// Whose holders the script has told again, as far as nothing more became of it.
+    told: BTreeSet<Vec<u8>>,
 }
 
 impl Transitions {
@@ -208,12 +212,18 @@ impl Transitions {
         let writer = Writer {
             script: name_of(call.script),
             base: key.split_last().map_or(key, |(_, base)| base),
-            name: call.args.first().map_or(&[], Vec::as_slice),
+            name: call.caller(),
         };
         for words in records.iter().flat_map(|record| &record.commands) {
             self.take(&writer, words);
         }
-        self.forget_taken(&writer, "its time is over");
+        for name in std::mem::take(&mut self.told) {
+            if let Some(ticket) = self.tickets.get(&name) {
+                let state = ticket.state;
+                self.count("tickets", state, state, writer.script, TOLD_AGAIN[0]);
+            }
+        }
+        self.deleted.clear();
     }
 
     /// All of the data, each hash with its key: whatever was known before does not count any more.
@@ -230,6 +240,7 @@ impl Transitions {
             self.write_hash(&nobody, &key[end..], fields);
         }
         self.counts = counts;
+        self.told.clear();
     }
 
     /// An instance gave its membership up.
@@ -263,15 +274,18 @@ impl Transitions {
         match verb.as_ref() {
             b"HSET" => self.write_hash(writer, key, rest),
             b"SET" => {
-                if let (Some(name), Some(body)) = (key.strip_prefix(b"u:"), rest.first()) {
+                if let (Some(name), Some(body)) = (key.strip_prefix(b"t:"), rest.first()) {
                     self.end_ticket(writer, name, body.as_ref());
                 }
             }
-            b"LPOP" if key == b"z" || key == b"y" => {
-                self.forget_taken(writer, "its time is over");
-                self.taken_out = Some(if key == b"z" { "ended" } else { "refused" });
+            b"DEL" if key.starts_with(b"t:") => {
+                self.deleted.insert(key[2..].to_vec());
             }
-            b"DEL" if key.starts_with(b"u:") => self.forget_taken(writer, "over the cap"),
+            b"ZREM" if key == b"d" => {
+                for name in rest {
+                    self.forget(writer, name.as_ref());
+                }
+            }
             b"DEL" if key.starts_with(b"e:") && self.owners.remove(&key[2..]).is_some() => {
                 self.count("owners", "one", "nobody", writer.script, "");
             }
@@ -287,6 +301,7 @@ impl Transitions {
                     self.change_hands("stewards", writer, before, steward);
                 }
             }
+            b"o" => self.tell_holders(fields),
             [b't', b':', name @ ..] => self.write_ticket(writer, name, fields),
             [b'e', b':', endpoint @ ..] => {
                 if let Some(owner) = field(fields, b"ow") {
@@ -309,11 +324,10 @@ impl Transitions {
     }
 
     fn write_ticket(&mut self, writer: &Writer<'_>, name: &[u8], fields: &[impl AsRef<[u8]>]) {
+        self.told.remove(name);
+        self.ended.remove(name);
         let before = self.tickets.get_mut(name);
         let Some(state) = field(fields, b"st") else {
-            if let Some(state) = before.map(|ticket| ticket.state) {
-                self.count("tickets", state, state, writer.script, TOLD_AGAIN[0]);
-            }
             return;
         };
         let once = field(fields, b"cl").map(|class| class == b"n");
@@ -347,9 +361,12 @@ impl Transitions {
 
     fn end_ticket(&mut self, writer: &Writer<'_>, name: &[u8], body: &[u8]) {
         let outcome = outcome_of(body);
+        self.told.remove(name);
         let Some(ticket) = self.tickets.remove(name) else {
+            self.ended.insert(name.to_vec(), "refused");
             return self.count("tickets", "new", "refused", writer.script, outcome);
         };
+        self.ended.insert(name.to_vec(), "ended");
         let outcome = match outcome {
             "an answer" if ticket.holder != writer.name => "an answer that another heard",
             outcome => outcome,
@@ -357,8 +374,22 @@ impl Transitions {
         self.count("tickets", ticket.state, "ended", writer.script, outcome);
     }
 
-    fn forget_taken(&mut self, writer: &Writer<'_>, how: &'static str) {
-        if let Some(from) = self.taken_out.take() {
+    /// An entry of an exchange, `HOLDER SINCE TOLD NAME`, is written again when its holder is told again.
+    fn tell_holders(&mut self, fields: &[impl AsRef<[u8]>]) {
+        for entry in fields.iter().skip(1).step_by(2) {
+            let mut parts = entry.as_ref().splitn(4, |byte| *byte == b' ');
+            if let Some(name) = parts.nth(3) {
+                self.told.insert(name.to_vec());
+            }
+        }
+    }
+
+    fn forget(&mut self, writer: &Writer<'_>, name: &[u8]) {
+        let how = match self.deleted.contains(name) {
+            true => "over the cap",
+            false => "its time is over",
+        };
+        if let Some(from) = self.ended.remove(name) {
             self.count("tickets", from, "forgotten", writer.script, how);
         }
     }

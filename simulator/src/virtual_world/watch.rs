@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use broker::Record;
 use lwm2m::time::Time;
+use server::store::protocol::replies::orders;
 use server::store::{Call, Reply};
 
 use super::effects::{known_status, message_effect, own_order};
@@ -86,9 +87,8 @@ impl Watch {
         };
         *self.statuses.entry((script, status)).or_default() += 1;
         if let Ok(reply) = reply {
-            for n in 1.. {
-                let Some(value) = reply.get(n) else { break };
-                if let Some(effect) = value.text().and_then(own_order) {
+            for order in orders(call.script, reply) {
+                if let Some(effect) = own_order(order.kind()) {
                     *self.effects.entry((script, effect)).or_default() += 1;
                 }
             }

@@ -1,56 +1,58 @@
 -- accept (steward): the step that a request exists from. Journals, acks and dispatches it, or refuses it.
--- ARGV[12..]: name, endpoint, head (JSON), reply channel, request (JSON) or the refusal's body, class (r repeatable,
--- n not, x refused), timeout (ms), replay (1: nobody repeated it, so nobody waits for a copy), limit of the
--- endpoint's queue, limit of the partition's open tickets, the refusal's body if nobody has registered.
-local name, endpoint, head, channel, class = ARGV[12], ARGV[13], ARGV[14], ARGV[15], ARGV[17]
-local replayed = ARGV[19] == '1'
-local outcome = call('GET', BASE .. 'u:' .. name)
-if outcome then
-  if not replayed then say(channel, head, outcome .. ',"again":true') end
-  return step('KNOWN')
+local refusal = speak_as_steward(c, term)
+if refusal then return refusal end
+c.nonce, c.view = nonce, view
+local again = replayed ~= '1'
+local key = c.base .. Key.TICKET .. name
+-- The text of an outcome, nothing, or an error, because the ticket is open: a hash.
+local known = attempt('GET', key)
+if type(known) == 'string' then
+  if again then say(c, channel, head, again_text(known)) end
+  return count(c, 'KNOWN')
 end
-if call('EXISTS', BASE .. 't:' .. name) == 1 then
-  local open = on_demand()
-  local t = open.load_ticket(name)
-  if not replayed then say(channel, head, ',"ack":true,"again":true') end
+local open = known and load_ticket(c, name, Ticket.REQUEST)
+if open then
+  if again then say(c, channel, head, again_text(ack_text())) end
   -- The caller may ask because it lost the reply in which it was told to send: it is told again.
-  if t.state ~= 'q' and t.holder == ME then open.tell_again(name, t) end
-  return step('OPEN')
+  if open.state ~= State.QUEUED and open.holder == c.me then rarely().tell_again(c, name, open) end
+  return count(c, 'OPEN')
 end
 
-step()
-local key, queue = BASE .. 'e:' .. endpoint, BASE .. 'q:' .. endpoint
-local e, waiting, refusal = load_target(key), call('LLEN', queue), nil
-if class == 'x' then
-  refusal = ARGV[16]
-elseif not e[9] then
-  refusal = ARGV[22]
-elseif waiting >= tonumber(ARGV[20]) then
-  refusal = ',"err":{"errorMessage":"' .. waiting .. ' requests already wait for this device, which is the limit; ask again later","code":"OVERLOADED"}'
-else
-  local open = call('ZCARD', BASE .. 'd')
-  if open >= tonumber(ARGV[21]) then
-    refusal = ',"err":{"errorMessage":"' .. open .. ' requests are open in this partition, which is the limit; ask again later","code":"OVERLOADED"}'
+local e, refused = load_target(c, endpoint), nil
+if class == Class.REFUSED then
+  refused = body
+elseif not e.id then
+  refused = refusal_text('UNKNOWN_ENDPOINT', 'no device is registered with the endpoint client name ' .. endpoint_text(head))
+elseif e.waiting >= tonumber(queue_limit) then
+  refused = refusal_text('OVERLOADED', e.waiting .. ' requests already wait for this device, which is the limit; ask again later')
+elseif open_limit then
+  local tickets = call('ZCOUNT', c.base .. Key.DEADLINES, '-inf', Time.ENDED)
+  if tickets >= tonumber(open_limit) then
+    refused = refusal_text('OVERLOADED', tickets .. ' requests are open in this partition, which is the limit; ask again later')
   end
 end
-if refusal then
-  call('SET', BASE .. 'u:' .. name, refusal, 'PX', 10000)
-  call('RPUSH', BASE .. 'y', name)
-  say(channel, head, refusal)
+local reply = count(c)
+if refused then
+  remember(c, name, refused, refusal_memory)
+  say(c, channel, head, refused)
   reply[1] = 'REFUSED'
   return reply
 end
-say(channel, head, ',"ack":true')
-local deadline = NOW + ARGV[18]
-call('ZADD', BASE .. 'd', deadline, name)
-if waiting == 0 and #(e[8] or '') < 17 * ARGV[10] then
-  local t = {request = ARGV[16], class = class, deadline = deadline}
-  dispatch(name, key, t, e, 'hd', head, 'rt', channel, 'rq', t.request, 'cl', class, 'dl', deadline)
+say(c, channel, head, ack_text())
+local deadline = ('%.0f'):format(c.now + timeout)
+call('ZADD', c.base .. Key.DEADLINES, deadline, name)
+-- What is there under this name is no ticket: it was damaged.
+if known then call('DEL', key) end
+if e.waiting == 0 and #e.slots < Time.TOKEN_AND_COMMA * c.nstart then
+  dispatch(c, name, endpoint, {request = body, class = class}, e, Ticket.HEAD, head, Ticket.CHANNEL, channel,
+    Ticket.REQUEST, body, Ticket.CLASS, class, Ticket.DEADLINE, deadline)
   -- The caller itself is to send it, and learns that here: nothing can be lost on the way.
   if #reply > 3 then reply[1] = 'OWN' end
 else
-  call('HSET', BASE .. 't:' .. name, 'st', 'q', 'hd', head, 'rt', channel, 'rq', ARGV[16], 'cl', class, 'dl', deadline)
-  call('RPUSH', queue, name)
-  on_demand().next_turn(endpoint)
+  call('HSET', key, Ticket.STATE, State.QUEUED, Ticket.HEAD, head, Ticket.CHANNEL, channel, Ticket.REQUEST, body,
+    Ticket.CLASS, class, Ticket.DEADLINE, deadline)
+  call('RPUSH', c.base .. Key.QUEUE .. endpoint, name)
+  call('HSET', c.base .. Key.ENDPOINT .. endpoint, Endpoint.WAITING, e.waiting + 1)
+  if #e.slots < Time.TOKEN_AND_COMMA * c.nstart then rarely().next_turn(c, endpoint) end
 end
 return reply

@@ -1,7 +1,9 @@
--- begin (holder): right before the first datagram of what may be sent only once. ARGV[11]: token.
-local name = call('HGET', BASE .. 'o', ARGV[11])
-local t = name and call('HMGET', BASE .. 't:' .. name, 'h', 'tk')
-if not t or t[1] ~= ME or t[2] ~= ARGV[11] then return step('GONE') end
-step()
-call('HSET', BASE .. 't:' .. name, 'st', 's')
-return reply
+-- begin (holder): right before the first datagram of what may be sent only once.
+local refusal = speak(c)
+if refusal then return refusal end
+local name = name_of(c, token)
+local t = name and load_ticket(c, name)
+if not t or t.holder ~= c.me or t.token ~= token then return count(c, 'GONE') end
+count(c)
+call('HSET', c.base .. Key.TICKET .. name, Ticket.STATE, State.SENT)
+return c.reply

@@ -1,16 +1,14 @@
--- deregister (the instance that received it). ARGV[11..]: registration id, uplink, address, port.
-local id, uplink = ARGV[11], ARGV[12]
-local endpoint = call('HGET', BASE .. 'r', id)
+-- deregister (the instance that received it): ends a registration.
+local refusal, endpoint = speak(c, Partition.REGISTRATION .. id)
+if refusal then return refusal end
 if not endpoint then
-  local before = call('GET', BASE .. 'g:' .. id)
-  if before and served_before(call('HGET', BASE .. 'e:' .. before, 'du'), uplink) then
-    return step('DUPLICATE')
-  end
-  return step('UNKNOWN')
+  local before = call('GET', c.base .. Key.TOMBSTONE .. id)
+  local uplinks = before and call('HGET', c.base .. Key.ENDPOINT .. before, Endpoint.UPLINKS)
+  return count(c, uplinks and served_before(c, uplinks, uplink) and 'DUPLICATE' or 'UNKNOWN')
 end
 -- Whoever knows an id is not the device: an Update may come from a new address, the end of a registration may not.
-local known = call('HMGET', BASE .. 'e:' .. endpoint, 'a', 'po')
-if known[1] ~= ARGV[13] or known[2] ~= ARGV[14] then return step('STRANGER') end
-step()
-bury_registration(endpoint, 'deregistered', remember('', uplink, ''))
-return reply
+local source = call('HGET', c.base .. Key.ENDPOINT .. endpoint, Endpoint.SOURCE)
+if source ~= uplink:match('@(.*)$') then return count(c, 'STRANGER') end
+count(c)
+bury_registration(c, endpoint, 'deregistered', remember_uplink(c, '', uplink, ''))
+return c.reply

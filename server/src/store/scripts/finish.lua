@@ -1,12 +1,13 @@
--- finish: the outcome of an exchange. ARGV[11..]: token, body, proof (1: the caller has the device's own response, so
--- it need not be the holder).
-local name = call('HGET', BASE .. 'o', ARGV[11])
-if not name then return step('GONE') end
-local head, channel, holder, token = unpack(call('HMGET', BASE .. 't:' .. name, 'hd', 'rt', 'h', 'tk'))
-if not head or (ARGV[13] ~= '1' and holder ~= ME) then return step('GONE') end
-step()
-local endpoint = endpoint_of(name)
+-- finish: the outcome of an exchange. With a proof the caller has the device's own response, so it need not be the holder.
+local refusal = speak(c)
+if refusal then return refusal end
+c.nonce = nonce
+local name = name_of(c, token)
+local t = name and load_ticket(c, name)
+if not t or (proof ~= '1' and t.holder ~= c.me) then return count(c, 'GONE') end
+count(c)
 -- The caller knows that it is over.
-finish_ticket(name, endpoint, {head = head, channel = channel, holder = holder ~= ME and holder, token = token}, ARGV[12])
-if call('LLEN', BASE .. 'q:' .. endpoint) > 0 then on_demand().next_turn(endpoint) end
-return reply
+if t.holder == c.me then t.holder = nil end
+local endpoint = endpoint_of(name)
+if end_ticket(c, name, endpoint, t, body) > 0 then rarely().next_turn(c, endpoint) end
+return c.reply

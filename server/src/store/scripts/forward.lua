@@ -1,2 +1,4 @@
--- forward: a device's answer goes to the member that waits for it. ARGV[11..]: member, text. Answers how many heard it.
-return {'OK', 0, NOW, tell(ARGV[11], ARGV[12])}
+-- forward: a device's answer goes to the member that waits for it. Answers how many heard it.
+local refusal = speak(c)
+if refusal then return refusal end
+return {'OK', 0, c.now, tell(c, member, datagram)}

@@ -1,6 +1,6 @@
 -- leave: a member that goes in good order says so itself.
-local me, refusal = speaker()
-if not me then return {refusal, NOW} end
-call('HSET', BASE .. 'i:' .. ID, 'state', 'd', 'ready', 0, 'lease', 0)
-new_view()
-return {'OK', NOW}
+local me, refusal = speaker(c)
+if not me then return {refusal, c.now} end
+call('HSET', c.base .. Key.MEMBER .. c.id, Member.STATE, Member.DEAD, Member.READY, 0, Member.LEASE, 0)
+new_view(c)
+return {'OK', c.now}

@@ -1,7 +1,9 @@
 -- peek: what the open ticket of a token asked for, with which message ID and of which address, for an instance that got its
--- answer as a stray. ARGV[11]: token.
-local name = call('HGET', BASE .. 'o', ARGV[11])
-local t = name and call('HMGET', BASE .. 't:' .. name, 'rq', 'mi')
-if not t or not t[1] then return {'GONE', 0, NOW} end
-local e = call('HMGET', BASE .. 'e:' .. endpoint_of(name), 'a', 'po')
-return {'OK', 0, NOW, t[1], t[2], e[1] or '', e[2] or ''}
+-- answer as a stray.
+local refusal = speak(c)
+if refusal then return refusal end
+local name = name_of(c, token)
+local t = name and load_ticket(c, name, Ticket.REQUEST)
+local source = t and call('HGET', c.base .. Key.ENDPOINT .. endpoint_of(name), Endpoint.SOURCE)
+if not source then return {'GONE', 0, c.now} end
+return {'OK', 0, c.now, t.request, t.mid, source}

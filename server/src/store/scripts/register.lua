@@ -1,42 +1,40 @@
 -- register (the instance that received it): stores a registration, replaces the one before.
--- ARGV[11..]: endpoint, uplink, new registration id, the way (JSON), address, port, lifetime, the other members (JSON),
--- the lengths of their pieces, version, root.
-local endpoint, uplink, id, way, lifetime, members = ARGV[11], ARGV[12], ARGV[13], ARGV[14], ARGV[17], ARGV[18]
-local key = BASE .. 'e:' .. endpoint
-local old, registered, old_way, old_members, last_update, last_rev, served, next_message =
-  unpack(call('HMGET', key, 'id', 'rd', 'wy', 'js', 'lu', 'rev', 'dr', 'mi'))
-local stored = served_before(served, uplink)
+local refusal, steward = speak(c, Partition.STEWARD)
+if refusal then return refusal end
+c.nonce = nonce
+local key = c.base .. Key.ENDPOINT .. endpoint
+local old, registered, old_way, old_members, last_update, last_rev, served, ids =
+  unpack(call('HMGET', key, Endpoint.ID, Endpoint.REGISTERED, Endpoint.WAY, Endpoint.MEMBERS, Endpoint.LAST_UPDATE,
+    Endpoint.REV, Endpoint.REGISTERS, Endpoint.MESSAGE_IDS))
+local stored = served_before(c, served, uplink)
 if stored then
-  reply[4] = stored
-  return step('DUPLICATE')
+  c.reply[4] = stored
+  return count(c, 'DUPLICATE')
 end
-step()
-local rev, rare = (last_rev or 0) + 1, nil
+local reply = count(c, nil, Partition.REGISTRATION .. id, endpoint)
+local rev = (last_rev or 0) + 1
 if old then
-  rare = on_demand()
-  rare.end_unclear(endpoint, key)
-  call('PUBLISH', PREFIX .. 'LESHAN_REG_DEL',
-    registration_json(registered, old_way, old_members, last_update, rev) .. ',"reason":"replaced"}')
-  call('HDEL', BASE .. 'r', old)
+  rarely().end_unclear(c, endpoint)
+  call('PUBLISH', c.prefix .. Channel.REGISTRATION_ENDS,
+    ended_registration_text(registration_text(registered, old_way, old_members, last_update, rev), 'replaced'))
+  call('HDEL', c.key, Partition.REGISTRATION .. old)
   rev = rev + 1
 elseif last_rev then
   -- There is a tombstone.
   call('PERSIST', key)
 end
-if last_rev then call('HDEL', key, 'du') end
--- Put together: to make a text of so long a number takes Lua longer.
-local now = clock[1] .. ('%03d'):format(clock[2] / 1000)
-call('HSET', key, 'id', id, 'rd', now, 'wy', way, 'a', ARGV[15], 'po', ARGV[16], 'lt', lifetime, 'js', members,
-  'jl', ARGV[19], 'vn', ARGV[20], 'rn', ARGV[21], 'lu', now, 'rev', rev, 'mi', next_message or 0,
-  'dr', remember(served, uplink, id))
-claim(key)
-call('HSET', BASE .. 'r', id, endpoint)
-call('ZADD', BASE .. 'x', NOW + lifetime * 1000, endpoint)
-tell_if_earliest(endpoint, lifetime)
-call('PUBLISH', PREFIX .. 'LESHAN_REG_NEW', registration_json(now, way, members, now, rev) .. '}')
-if rare then
-  rare.begin_anew(key)
-  rare.next_turn(endpoint)
+if last_rev then call('HDEL', key, Endpoint.UPLINKS) end
+local now = time_text(c)
+call('HSET', key, Endpoint.ID, id, Endpoint.REGISTERED, now, Endpoint.WAY, way, Endpoint.SOURCE, uplink:match('@(.*)$'),
+  Endpoint.LIFETIME, lifetime, Endpoint.MEMBERS, members, Endpoint.LENGTHS, lengths, Endpoint.VERSION, version,
+  Endpoint.ROOT, root, Endpoint.LAST_UPDATE, now, Endpoint.REV, rev, Endpoint.MESSAGE_IDS, ids or 0,
+  Endpoint.REGISTERS, remember_uplink(c, served, uplink, id), Endpoint.OWNER, c.me, Endpoint.OWNER_TAG, c.tag)
+begin_lifetime(c, endpoint, lifetime, steward)
+call('PUBLISH', c.prefix .. Channel.REGISTRATION_BEGINS,
+  new_registration_text(registration_text(now, way, members, now, rev)))
+if old then
+  rarely().begin_anew(c, endpoint)
+  rarely().next_turn(c, endpoint)
 end
 table.insert(reply, 4, id)
 return reply

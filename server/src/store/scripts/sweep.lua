@@ -1,38 +1,67 @@
--- sweep (steward): ends what is overdue, moves what dead instances held, tells holders again what they may have
--- missed, forgets outcomes beyond the cap. ARGV[12]: the cap. Answers in how many ms the next look is worth its price,
--- -1 if nothing waits.
-
--- Of a list of ended tickets, which is in the order of their ends, what is forgotten stands in front: takes it away.
--- Returns in how many ms the next will be forgotten, -1 if there is none.
-local function forget(list)
-  for _ = 1, 512 do
-    local name = call('LINDEX', list, 0)
-    if not name then return -1 end
-    local left = call('PTTL', BASE .. 'u:' .. name)
-    if left ~= -2 and call('LLEN', list) <= tonumber(ARGV[12]) then return math.max(left, 0) + 1 end
-    if reply[2] == 0 then step() end
-    call('LPOP', list)
-    call('DEL', BASE .. 'u:' .. name)
-  end
-  return 0
-end
+-- sweep (steward): ends what is overdue, moves what dead instances held, tells holders again what they may have missed,
+-- forgets outcomes whose time is over or that are beyond the cap. Answers in how many ms the next look is worth its price
+-- (-1 if nothing waits), and how many tickets are open.
+local refusal = speak_as_steward(c, term)
+if refusal then return refusal end
+c.nonce, c.view = nonce, view
+local deadlines, exchanges = c.base .. Key.DEADLINES, c.base .. Key.EXCHANGES
 
 local wait = -1
 local function look_in(left)
   if left >= 0 and (wait < 0 or left < wait) then wait = left end
 end
 
-local first, held = call('ZRANGE', BASE .. 'd', 0, 0, 'WITHSCORES')[2], call('HGETALL', BASE .. 'o')
-if #held > 0 or (first and tonumber(first) <= NOW) then
-  step()
-  on_demand().go_through(first, held)
-  first = call('ZRANGE', BASE .. 'd', 0, 0, 'WITHSCORES')[2]
+local changed = {}
+for _, name in ipairs(call('ZRANGEBYSCORE', deadlines, '-inf', c.now, 'LIMIT', 0, 64)) do
+  count_once(c)
+  if rarely().end_overdue(c, name) then changed[#changed + 1] = endpoint_of(name) end
 end
-look_in(forget(BASE .. 'z'))
-look_in(forget(BASE .. 'y'))
-if first then look_in(math.max(first - NOW, 0)) end
-if reply[2] == 0 then return {'OK', 0, NOW, wait} end
--- What is with an instance wants the very next of the looks that come twice a second; all else has its time.
-if call('HLEN', BASE .. 'o') > 0 then wait = 250 end
-table.insert(reply, 4, wait)
-return reply
+
+local held = call('HGETALL', exchanges)
+for i = 1, #held, 2 do
+  local holder, first, told, name = entry_parts(held[i + 1])
+  if not holder then
+    count_once(c)
+    call('HDEL', exchanges, held[i])
+  elseif dead(c, holder) then
+    count_once(c)
+    if rarely().take_from_dead(c, held[i], name) then changed[#changed + 1] = endpoint_of(name) end
+  else
+    -- A message to the holder may have got lost; ever less likely, so it is told ever more seldom.
+    local age = math.abs(c.now - told)
+    local due = math.max(Time.TELL_AGAIN, told - first)
+    if age >= due then
+      count_once(c)
+      rarely().tell_holder_again(c, held[i], name)
+      due, age = due * 2, 0
+    end
+    look_in(math.min(due - age, Time.TELL_AGAIN))
+  end
+end
+for _, endpoint in ipairs(changed) do rarely().next_turn(c, endpoint) end
+
+-- Ended tickets stand behind the open ones, in the order of their oblivion.
+local old = call('ZRANGEBYSCORE', deadlines, '(' .. Time.ENDED, '(' .. ('%.0f'):format(Time.ENDED + c.now),
+  'LIMIT', 0, 256)
+local ended = call('ZCOUNT', deadlines, '(' .. Time.ENDED, '+inf') - #old
+local beyond = math.min(ended - retained, 256)
+if beyond > 0 then
+  local excess = call('ZRANGEBYSCORE', deadlines, ('%.0f'):format(Time.ENDED + c.now), '+inf', 'LIMIT', 0, beyond)
+  for _, name in ipairs(excess) do old[#old + 1] = name end
+end
+if #old > 0 then
+  count_once(c)
+  for _, name in ipairs(old) do
+    call('DEL', c.base .. Key.TICKET .. name)
+    call('ZREM', deadlines, name)
+  end
+end
+if #old >= 256 then look_in(0) end
+-- What has just been handed on is looked after like what was there.
+if c.reply[2] ~= 0 then look_in(Time.TELL_AGAIN) end
+
+local first = call('ZRANGE', deadlines, 0, 0, 'WITHSCORES')[2]
+if first then look_in(math.max((tonumber(first) > Time.ENDED and first - Time.ENDED or first) - c.now, 0)) end
+table.insert(c.reply, 4, wait)
+table.insert(c.reply, 5, call('ZCOUNT', deadlines, '-inf', Time.ENDED))
+return c.reply

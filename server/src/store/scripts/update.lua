@@ -1,40 +1,34 @@
--- update (the instance that received it): refreshes a registration and makes the receiver its owner.
--- ARGV[11..]: registration id, uplink, the way (JSON), address, port; then, if the device sent any parameter, lifetime
--- and root ('' where it did not), and the number and text of each piece of JSON that is new.
-local id, way, address, port = ARGV[11], ARGV[13], ARGV[14], ARGV[15]
-local endpoint = call('HGET', BASE .. 'r', id)
-if not endpoint then return step('UNKNOWN') end
-local key = BASE .. 'e:' .. endpoint
-local known, registered, old_way, members, rev, uplinks, owner, slots, lifetime =
-  unpack(call('HMGET', key, 'id', 'rd', 'wy', 'js', 'rev', 'du', 'ow', 'fl', 'lt'))
-if not known then return step('UNKNOWN') end
-if served_before(uplinks, ARGV[12]) then return step('DUPLICATE') end
-local attributes
-for i = 18, #ARGV, 2 do
-  if ARGV[i] == '7' then
-    attributes = on_demand().merge_attributes(call('HGET', key, 'jl'), members, ARGV[i + 1])
-    if not attributes then return step('CROWDED') end
-  end
+-- update (the instance that received it): refreshes a registration and makes the receiver its owner. `lifetime`, `root`
+-- and `changes` (see `change_members`) are there only if the device sent a parameter.
+local refusal, endpoint = speak(c, Partition.REGISTRATION .. id)
+if refusal then return refusal end
+if not endpoint then return count(c, 'UNKNOWN') end
+local key = c.base .. Key.ENDPOINT .. endpoint
+local known, registered, old_way, members, rev, uplinks, owner, slots, waiting =
+  unpack(call('HMGET', key, Endpoint.ID, Endpoint.REGISTERED, Endpoint.WAY, Endpoint.MEMBERS, Endpoint.REV,
+    Endpoint.UPLINKS, Endpoint.OWNER, Endpoint.SLOTS, Endpoint.WAITING))
+if not known then return count(c, 'UNKNOWN') end
+if served_before(c, uplinks, uplink) then return count(c, 'DUPLICATE') end
+local lengths, sent = nil, ''
+if changes then
+  members, lengths, sent = rarely().change_members(call('HGET', key, Endpoint.LENGTHS), members, changes)
+  if not members then return count(c, 'CROWDED') end
 end
-step()
 rev = rev + 1
--- Put together: to make a text of so long a number takes Lua longer.
-local now = clock[1] .. ('%03d'):format(clock[2] / 1000)
-call('HSET', key, 'lu', now, 'rev', rev, 'du', remember(uplinks, ARGV[12], ''))
-if old_way ~= way then
-  on_demand().change_way(key, way, address, port, slots or '')
+count(c)
+local now = time_text(c)
+call('HSET', key, Endpoint.LAST_UPDATE, now, Endpoint.REV, rev, Endpoint.UPLINKS, remember_uplink(c, uplinks, uplink, ''))
+if owner ~= c.me then claim(c, endpoint) end
+if old_way ~= way then rarely().change_way(c, endpoint, way, uplink:match('@(.*)$'), slots or '') end
+if changes then
+  call('HSET', key, Endpoint.MEMBERS, members, Endpoint.LENGTHS, lengths)
+  if root ~= '' then call('HSET', key, Endpoint.ROOT, root) end
+  if lifetime ~= '' then rarely().change_lifetime(c, endpoint, lifetime) end
 end
-local sent, other = '', false
-if ARGV[16] then
-  members, sent = on_demand().change_members(key, members, attributes)
-  if ARGV[16] ~= '' then lifetime, other = ARGV[16], ARGV[16] ~= lifetime end
+call('PUBLISH', c.prefix .. Channel.REGISTRATION_CHANGES,
+  update_text(id, way, sent, registration_text(registered, way, members, now, rev)))
+if waiting and waiting ~= '0' and #(slots or '') < Time.TOKEN_AND_COMMA * c.nstart then
+  c.nonce = nonce
+  rarely().next_turn(c, endpoint)
 end
-if owner ~= ME then claim(key) end
-call('ZADD', BASE .. 'x', NOW + lifetime * 1000, endpoint)
-if other then on_demand().tell_if_earliest(endpoint, lifetime) end
-call('PUBLISH', PREFIX .. 'LESHAN_REG_UP', '{"regUpdate":{"regId":"' .. id .. '","address":"' .. address .. '","port":'
-  .. port .. sent .. '},"regUpdated":' .. registration_json(registered, way, members, now, rev) .. '}}')
-if #(slots or '') < 17 * ARGV[10] and call('LLEN', BASE .. 'q:' .. endpoint) > 0 then
-  on_demand().next_turn(endpoint)
-end
-return reply
+return c.reply

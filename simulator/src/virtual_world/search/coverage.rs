@@ -10,7 +10,7 @@ use server::store::Script;
 
 use crate::fault::{FAULTS, FaultKind};
 use crate::history::{Entry, Event};
-use crate::virtual_world::effects::{EFFECTS, statuses};
+use crate::virtual_world::effects::EFFECTS;
 use crate::virtual_world::transitions::{HEADINGS, Transition, known};
 use crate::virtual_world::watch::Watch;
 
@@ -125,7 +125,8 @@ impl Coverage {
         let faults = FAULTS.iter().map(|it| (it.name.to_owned(), count(&it.kind)));
         let mut all = vec![("faults".to_owned(), faults.collect())];
         for script in Script::ALL {
-            let known = statuses(script)
+            let known = script
+                .statuses()
                 .iter()
                 .copied()
                 .chain(effects_of(script).iter().copied());

@@ -40,6 +40,13 @@ impl Data {
         self.seen.wrote(&call, &records);
     }
 
+    fn told_again(&mut self, caller: &str, entry: &str) {
+        let client = self.keyspace.connect();
+        let words = ["HSET", "{p00}o", "07", entry];
+        self.keyspace.execute(1_000_000, client, &words);
+        self.script(Script::Sweep, caller, &[]);
+    }
+
     fn seen(&self) -> Vec<(String, u64)> {
         let counts = self.seen.counts.iter();
         counts.map(|(it, count)| (it.to_string(), *count)).collect()
@@ -59,9 +66,9 @@ fn a_ticket_goes_from_queue_to_holder_to_another_holder_and_ends() {
         "A#1",
         &["HSET {p00}t:1:d:t st d h A#1 rd 1 tk 07"],
     );
-    data.script(Script::Sweep, "B#1", &["HSET {p00}t:1:d:t rd 2"]);
+    data.told_again("B#1", "A#1 1 2 1:d:t");
     data.script(Script::Sweep, "B#1", &["HSET {p00}t:1:d:t st d h B#1 rd 3 tk 07"]);
-    let end = ["DEL {p00}t:1:d:t", "SET {p00}u:1:d:t ,\"resp\":{} PX 9"];
+    let end = ["SET {p00}t:1:d:t ,\"resp\":{} PX 9"];
     data.script(Script::Finish, "A#1", &end);
     let expected = [
         "dispatched -> dispatched (sweep: another holder, same exchange)",
@@ -82,8 +89,8 @@ fn what_may_be_sent_once_is_told_apart_until_it_is_sent() {
         &["HSET {p00}t:1:d:t st d h B#1 tk 07 cl n"],
     );
     data.script(Script::Begin, "B#1", &["HSET {p00}t:1:d:t st s"]);
-    let body = "SET {p00}u:1:d:t ,\"err\":{\"code\":\"OUTCOME_UNKNOWN\"} PX 9";
-    data.script(Script::Sweep, "A#1", &["DEL {p00}t:1:d:t", body]);
+    let body = "SET {p00}t:1:d:t ,\"err\":{\"code\":\"OUTCOME_UNKNOWN\"} PX 9";
+    data.script(Script::Sweep, "A#1", &[body]);
     let expected = [
         "dispatched once -> sent (begin)",
         "new -> dispatched once (accept)",
@@ -95,18 +102,21 @@ fn what_may_be_sent_once_is_told_apart_until_it_is_sent() {
 #[test]
 fn a_refusal_and_what_is_forgotten_are_told_apart_by_why() {
     let mut data = Data::new();
-    let body = "SET {p00}u:1:d:t ,\"err\":{\"code\":\"OVERLOADED\"} PX 9";
-    data.script(Script::Accept, "A#1", &[body, "RPUSH {p00}y 1:d:t"]);
-    let ended = ["RPUSH {p00}z 1:d:old", "SET {p00}u:1:d:more ,\"resp\":{} PX 9"];
-    data.script(Script::Forward, "A#1", &[ended[0]]);
+    let body = "SET {p00}t:1:d:t ,\"err\":{\"code\":\"OVERLOADED\"} PX 9";
+    data.script(Script::Accept, "A#1", &[body, "ZADD {p00}d 9 1:d:t"]);
+    data.script(Script::Accept, "A#1", &["HSET {p00}t:1:d:old st q cl r"]);
+    let ended = ["SET {p00}t:1:d:old ,\"resp\":{} PX 9", "ZADD {p00}d 8 1:d:old"];
+    data.script(Script::Finish, "A#1", &ended);
     data.script(
         Script::Sweep,
         "A#1",
-        &["LPOP {p00}z", "LPOP {p00}y", "DEL {p00}u:1:d:t"],
+        &["ZREM {p00}d 1:d:old", "DEL {p00}t:1:d:t", "ZREM {p00}d 1:d:t"],
     );
     let expected = [
         "ended -> forgotten (sweep: its time is over)",
+        "new -> queued (accept)",
         "new -> refused (accept: OVERLOADED)",
+        "queued -> ended (finish: an answer that another heard)",
         "refused -> forgotten (sweep: over the cap)",
     ];
     assert_eq!(data.seen(), once(&expected));
@@ -149,12 +159,12 @@ fn after_the_broker_forgot_something_what_it_knows_counts() {
     let ticket = text(&["st", "s", "h", "A#1", "tk", "07", "cl", "n"]);
     data.seen.learn(&[(b"{p00}t:1:d:t".to_vec(), ticket)]);
     assert_eq!(data.seen(), []);
-    data.script(Script::Finish, "A#1", &["SET {p00}u:1:d:t ,\"resp\":{} PX 9"]);
+    data.script(Script::Finish, "A#1", &["SET {p00}t:1:d:t ,\"resp\":{} PX 9"]);
     data.seen.learn(&[]);
     data.script(
         Script::Accept,
         "A#1",
-        &["HSET {p00}t:1:d:t st s h A#1 tk 08 cl n"],
+        &["DEL {p00}t:1:d:t", "HSET {p00}t:1:d:t st s h A#1 tk 08 cl n"],
     );
     let expected = ["new -> sent (accept)", "sent -> ended (finish: an answer)"];
     assert_eq!(data.seen(), once(&expected));
