@@ -6,7 +6,6 @@
 //! it heard neither ack nor error for F, and publishes what is open again when its broker connection came back.
 
 mod connection;
-mod envelope;
 mod registry;
 #[cfg(test)]
 mod tests;
@@ -26,8 +25,8 @@ use crate::load::Arrival;
 use crate::operation::{Operation, RequestKind};
 use crate::scenario::Scenario;
 
+use crate::dialect::{Answer, Envelope};
 pub use connection::{Backoff, NorthboundEvent};
-use envelope::{Answer, Envelope};
 pub use registry::{Registry, RegistryError};
 
 /// The resource that a probe reads: Manufacturer, which every device has (LwM2M core TS, Annex E.4).
@@ -265,7 +264,7 @@ impl BackEnd {
 
     /// A message arrived on the response channel.
     pub fn handle_response(&mut self, now: Time, message: String) {
-        match serde_json::from_str::<Answer>(&message) {
+        match Answer::read(&message) {
             Ok(answer) => self.note_answer(now, &answer),
             Err(_) => self.counts.unreadable += 1,
         }

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
-use serde::Deserialize;
 use thiserror::Error;
 
+use crate::dialect::Served;
 use crate::fleet::Devices;
 use crate::history::RegistrationChannel;
 
@@ -24,20 +24,6 @@ struct Device {
     position: usize,
     /// Its group, and where it stands in the list of that; none if nobody asks for groups.
     in_group: Option<(usize, usize)>,
-}
-
-#[derive(Deserialize)]
-struct Registration<'a> {
-    #[serde(borrow)]
-    ep: std::borrow::Cow<'a, str>,
-    #[serde(rename = "regPort")]
-    reg_port: u16,
-}
-
-#[derive(Deserialize)]
-struct Update<'a> {
-    #[serde(borrow, rename = "regUpdated")]
-    reg_updated: Registration<'a>,
 }
 
 /// The registered endpoints.
@@ -118,15 +104,15 @@ impl Registry {
 
     /// Takes a registration event.
     pub fn handle_event(&mut self, channel: RegistrationChannel, message: &str) -> Result<(), RegistryError> {
+        let served = Served::read(channel, message)?;
         match channel {
-            RegistrationChannel::New => self.insert(&serde_json::from_str(message)?),
-            RegistrationChannel::Up => self.insert(&serde_json::from_str::<Update>(message)?.reg_updated),
-            RegistrationChannel::Del => self.remove(&serde_json::from_str::<Registration>(message)?.ep),
+            RegistrationChannel::New | RegistrationChannel::Up => self.insert(&served),
+            RegistrationChannel::Del => self.remove(&served.ep),
         }
         Ok(())
     }
 
-    fn insert(&mut self, registration: &Registration) {
+    fn insert(&mut self, registration: &Served<'_>) {
         *self.served.entry(registration.reg_port).or_insert(0) += 1;
         if let Some(device) = self.devices.get_mut(registration.ep.as_ref()) {
             device.owner_port = registration.reg_port;

@@ -675,9 +675,3 @@ impl Book {
         }
     }
 }
-
-impl std::fmt::Display for super::message::Speaker<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}#{}", self.id, self.incarnation)
-    }
-}

@@ -12,7 +12,6 @@ mod device;
 mod endpoint;
 mod invariant;
 mod judged;
-mod message;
 mod registration;
 mod rules;
 mod story;
@@ -27,10 +26,11 @@ use std::collections::BTreeMap;
 
 use crate::history::Entry;
 
+use crate::dialect::message;
+pub use crate::dialect::message::{Body, ErrorBody, Message, Response, Speaker};
 pub use book::{Mark, Outcome, Terminal, Ticket};
 pub use breach::Breach;
 pub use judged::{Excuse, Judged};
-pub use message::{Body, ErrorBody, Message, Response, Speaker};
 pub use rules::Rules;
 pub use story::tell_stories;
 pub use unrest::Span;

@@ -3,33 +3,16 @@
 //! while it is refreshed. What devices were told is compared with them in [`super::device`].
 
 use rustc_hash::FxHashMap;
-use serde::Deserialize;
 
 use super::book::Change;
 use super::device::Devices;
 use super::timeline::Timeline;
 use super::{Breach, Found};
+use crate::dialect::Registration;
 use crate::history::{Entry, Event, RegistrationChannel};
 
 /// EXCHANGE_LIFETIME (RFC 7252, 4.8.2): so long the tombstone of an endpoint keeps its `rev`.
 const TOMBSTONE_US: u64 = 247_000_000;
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Registration {
-    ep: String,
-    reg_id: String,
-    rev: Option<u64>,
-    reason: Option<String>,
-    /// The lifetime in seconds.
-    lt: Option<u64>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Update {
-    reg_updated: Registration,
-}
 
 /// What was last said about an endpoint.
 struct Last {
@@ -46,15 +29,6 @@ pub struct Registrations {
     devices: Devices,
     /// Events that were missed while the back end was disconnected.
     pub gaps: u64,
-}
-
-/// The endpoint that a registration event is about.
-pub fn endpoint_of(message: &str) -> Option<String> {
-    let update = serde_json::from_str::<Update>(message).map(|update| update.reg_updated);
-    update
-        .or_else(|_| serde_json::from_str(message))
-        .ok()
-        .map(|registration: Registration| registration.ep)
 }
 
 /// How a registration ended.
@@ -75,7 +49,7 @@ pub fn ending_of(event: &Event) -> Option<(String, Ending)> {
     else {
         return None;
     };
-    let registration: Registration = serde_json::from_str(message).ok()?;
+    let registration = Registration::read(RegistrationChannel::Del, message).ok()?;
     let ending = match registration.reason.as_deref() {
         Some("replaced") => Ending::Replaced,
         _ => Ending::Over,
@@ -96,33 +70,23 @@ impl Registrations {
         self.devices.observe(entry, found);
         match &entry.event {
             Event::Era { .. } => self.last.clear(),
-            Event::Registration { channel, message } => {
-                let parsed = match channel {
-                    RegistrationChannel::Up => {
-                        serde_json::from_str::<Update>(message).map(|update| update.reg_updated)
-                    }
-                    _ => serde_json::from_str(message),
-                };
-                match parsed {
-                    Ok(registration) => {
-                        let change = match channel {
-                            RegistrationChannel::Del
-                                if registration.reason.as_deref() == Some("replaced") =>
-                            {
-                                Change::Replaced
-                            }
-                            RegistrationChannel::Del => Change::Ended,
-                            RegistrationChannel::New | RegistrationChannel::Up => Change::InForce,
-                        };
-                        let ep = registration.ep.clone();
-                        self.judge(entry.at_us, *channel, registration, timeline, found);
-                        return Some((ep, change));
-                    }
-                    Err(error) => found.add(Breach::Event, entry.at_us, "", "", || {
-                        format!("unreadable: {error}")
-                    }),
+            Event::Registration { channel, message } => match Registration::read(*channel, message) {
+                Ok(registration) => {
+                    let change = match channel {
+                        RegistrationChannel::Del if registration.reason.as_deref() == Some("replaced") => {
+                            Change::Replaced
+                        }
+                        RegistrationChannel::Del => Change::Ended,
+                        RegistrationChannel::New | RegistrationChannel::Up => Change::InForce,
+                    };
+                    let ep = registration.ep.clone();
+                    self.judge(entry.at_us, *channel, registration, timeline, found);
+                    return Some((ep, change));
                 }
-            }
+                Err(error) => found.add(Breach::Event, entry.at_us, "", "", || {
+                    format!("unreadable: {error}")
+                }),
+            },
             _ => {}
         }
         None

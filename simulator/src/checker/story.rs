@@ -4,6 +4,7 @@ use rustc_hash::FxHashMap;
 
 use super::message::Message;
 use super::{Breach, Violation};
+use crate::dialect::Registration;
 use crate::history::{Entry, Event};
 
 /// Longest story kept; what is longer repeats itself.
@@ -66,7 +67,10 @@ fn ticket_of(entry: &Entry) -> Option<String> {
 
 fn registration_of(entry: &Entry) -> Option<String> {
     match &entry.event {
-        Event::Registration { message, .. } => super::registration::endpoint_of(message),
+        Event::Registration { channel, message } => {
+            let registration = Registration::read(*channel, message);
+            registration.ok().map(|registration| registration.ep)
+        }
         Event::DeviceRegistered { ep, .. }
         | Event::DeviceLostRegistration { ep, .. }
         | Event::DeviceDeregistered { ep }

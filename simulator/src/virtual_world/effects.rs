@@ -9,7 +9,7 @@ use server::store::protocol::orders::OrderKind;
 use server::store::protocol::schema::channel;
 
 use crate::dialect::Channel;
-use crate::history::RegistrationChannel;
+use crate::dialect::glance::{self, contains};
 
 /// The status as it is known; it lives as long as the text of the script.
 pub fn known_status(script: Script, status: &str) -> &'static str {
@@ -106,37 +106,8 @@ pub const EFFECTS: &[(Script, &[&str])] = &[
     ),
 ];
 
-const ERRORS: &[(&str, &str)] = &[
-    ("BAD_REQUEST", "err BAD_REQUEST"),
-    ("UNKNOWN_ENDPOINT", "err UNKNOWN_ENDPOINT"),
-    ("TIMEOUT", "err TIMEOUT"),
-    ("CANCELLED", "err CANCELLED"),
-    ("UNREACHABLE", "err UNREACHABLE"),
-    ("REJECTED", "err REJECTED"),
-    ("UNDECODABLE", "err UNDECODABLE"),
-    ("OUTCOME_UNKNOWN", "err OUTCOME_UNKNOWN"),
-    ("GONE", "err GONE"),
-    ("OVERLOADED", "err OVERLOADED"),
-    ("INTERNAL", "err INTERNAL"),
-];
-
-/// True if `text` has `part` in it.
-pub fn contains(text: &[u8], part: &str) -> bool {
-    !part.is_empty() && text.windows(part.len()).any(|window| window == part.as_bytes())
-}
-
 /// What a message says, by its channel and its text.
 pub fn message_effect(channel: &[u8], payload: &[u8]) -> Option<&'static str> {
-    match Channel::of(channel) {
-        Some(Channel::Registration(RegistrationChannel::New)) => return Some("REG_NEW"),
-        Some(Channel::Registration(RegistrationChannel::Up)) => return Some("REG_UP"),
-        Some(Channel::Registration(RegistrationChannel::Del)) => {
-            let reasons = ["REG_DEL deregistered", "REG_DEL replaced", "REG_DEL expired"];
-            let said = |reason: &&str| contains(payload, &format!("\"reason\":\"{}\"", &reason[8..]));
-            return reasons.into_iter().find(said);
-        }
-        Some(Channel::Request | Channel::Response) | None => {}
-    }
     if channel.ends_with(b"lwm2m:members") {
         return Some("view");
     } else if contains(channel, channel::MEMBER) {
@@ -151,26 +122,7 @@ pub fn message_effect(channel: &[u8], payload: &[u8]) -> Option<&'static str> {
             OrderKind::Expiry | OrderKind::View => None,
         };
     }
-    let ack = contains(payload, "\"ack\":true");
-    match contains(payload, "\"again\":true") {
-        true if ack => Some("copy of the ack"),
-        true => Some("copy of the outcome"),
-        false if ack => Some("ack"),
-        false if contains(payload, "\"resp\":") => Some("resp"),
-        false => {
-            let is_it = |(code, _): &&(&str, &str)| contains(payload, &format!("\"code\":\"{code}\""));
-            ERRORS.iter().find(is_it).map(|(_, effect)| *effect)
-        }
-    }
-}
-
-/// How a ticket ended, from what is said of it.
-pub fn outcome_of(body: &[u8]) -> &'static str {
-    if body.starts_with(b",\"resp\":") {
-        return "an answer";
-    }
-    let is_it = |(code, _): &&(&str, &str)| contains(body, &format!("\"code\":\"{code}\""));
-    ERRORS.iter().find(is_it).map_or("(unknown)", |(code, _)| *code)
+    glance::message(Channel::of(channel)?, payload)
 }
 
 /// What the caller of a script is told to do in its reply.

@@ -10,8 +10,8 @@ use lwm2m::time::Time;
 use server::partition::Partition;
 use server::store::{Call, Reply};
 
-use super::effects::contains;
 use crate::dialect::Channel;
+use crate::dialect::glance::contains;
 use crate::fault::FaultKind;
 use crate::history::instance_id;
 

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use broker::Record;
 use server::store::{Call, Script};
 
-use super::effects::outcome_of;
+use crate::dialect::glance::outcome_of;
 
 /// One step of something from one state to another.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd)]

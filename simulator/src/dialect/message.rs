@@ -1,6 +1,7 @@
-//! What a message on the response channel says, as far as the contract is concerned.
+//! What a message on the response channel says.
 //!
-//! In: the text as heard, in either dialect of the northbound interface. Out: a [`Message`].
+//! In: the text as heard, in either dialect of the northbound interface. Out: a [`Message`], which is all that the contract is
+//! concerned with, or an [`Answer`], the little that a back end needs for each of thousands a second.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,7 +12,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value as Json;
 
-use crate::dialect::ErrorCode;
+use super::ErrorCode;
 use crate::history::{Entry, Event};
 
 /// A message that names a ticket.
@@ -36,6 +37,34 @@ pub struct Speaker<'a> {
     pub id: Cow<'a, str>,
     /// Which life of it.
     pub incarnation: u64,
+}
+
+/// What a back end has to read in an answer to know where its ticket stands.
+#[derive(Deserialize)]
+pub struct Answer<'a> {
+    /// The endpoint; absent in the `leshan` dialect.
+    #[serde(borrow)]
+    pub ep: Option<Cow<'a, str>>,
+    /// The ticket that it belongs to.
+    #[serde(borrow)]
+    pub ticket: Cow<'a, str>,
+    /// True if this is the ack.
+    #[serde(default)]
+    pub ack: bool,
+    /// The device's answer, which ends the ticket.
+    pub resp: Option<IgnoredAny>,
+    /// An error, which ends the ticket.
+    pub err: Option<IgnoredAny>,
+    /// Who said it: `A#1`.
+    #[serde(borrow)]
+    pub by: Option<Cow<'a, str>>,
+}
+
+impl Answer<'_> {
+    /// Reads a message.
+    pub fn read(text: &str) -> Result<Answer<'_>, serde_json::Error> {
+        serde_json::from_str(text)
+    }
 }
 
 /// The five things that a message can be.
@@ -142,6 +171,12 @@ impl Message<'_> {
     }
 }
 
+impl std::fmt::Display for Speaker<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}#{}", self.id, self.incarnation)
+    }
+}
+
 impl<'a> Speaker<'a> {
     fn parse(by: Cow<'a, str>) -> Option<Speaker<'a>> {
         let (id, incarnation) = by.rsplit_once('#')?;
@@ -226,5 +261,20 @@ impl ErrorBody {
         let mut hasher = FxHasher::default();
         (self.code.as_str(), self.sent).hash(&mut hasher);
         hasher.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_read_whatever_else_they_hold() {
+        let answer: Answer = serde_json::from_str(
+            r#"{"ep":"e","ticket":"t\u0031","err":{"code":"TIMEOUT","sent":true},"by":"A#1"}"#,
+        )
+        .unwrap();
+        assert_eq!((answer.ticket.as_ref(), answer.ack), ("t1", false));
+        assert!(answer.resp.is_none() && answer.err.is_some());
     }
 }

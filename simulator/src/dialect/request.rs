@@ -1,12 +1,9 @@
-//! The JSON of a request, and the little that a back end reads in an answer (`wiki` dialect, northbound interface).
+//! The JSON of a request.
 //!
 //! Every changing request carries its ticket as the value that the device is to see, so that the ledger of a device can
 //! be matched with the tickets, whoever executed them.
 
-use std::borrow::Cow;
-
-use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::operation::{Carries, Operation, RequestKind, writable_string};
 
@@ -111,27 +108,6 @@ fn ids(path: &str) -> Option<Vec<u16>> {
     ids.filter(|ids| ids.len() <= 4 && !ids.contains(&u16::MAX))
 }
 
-/// What a back end has to read in an answer to know where its ticket stands.
-#[derive(Deserialize)]
-pub struct Answer<'a> {
-    /// The endpoint; absent in the `leshan` dialect.
-    #[serde(borrow)]
-    pub ep: Option<Cow<'a, str>>,
-    /// The ticket that it belongs to.
-    #[serde(borrow)]
-    pub ticket: Cow<'a, str>,
-    /// True if this is the ack.
-    #[serde(default)]
-    pub ack: bool,
-    /// The device's answer, which ends the ticket.
-    pub resp: Option<IgnoredAny>,
-    /// An error, which ends the ticket.
-    pub err: Option<IgnoredAny>,
-    /// Who said it: `A#1`.
-    #[serde(borrow)]
-    pub by: Option<Cow<'a, str>>,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -171,15 +147,5 @@ mod tests {
             payload(RequestKind::Malformed, "/3/0/0"),
             r#"{"ep":"dev-1","ticket":"t1","req":{"kind":"read","path":"/3/0/0"},"timeout":5000"#
         );
-    }
-
-    #[test]
-    fn answers_are_read_whatever_else_they_hold() {
-        let answer: Answer = serde_json::from_str(
-            r#"{"ep":"e","ticket":"t\u0031","err":{"code":"TIMEOUT","sent":true},"by":"A#1"}"#,
-        )
-        .unwrap();
-        assert_eq!((answer.ticket.as_ref(), answer.ack), ("t1", false));
-        assert!(answer.resp.is_none() && answer.err.is_some());
     }
 }
