@@ -5,6 +5,7 @@
 
 mod broker;
 mod clock;
+mod room;
 mod socket;
 mod wire;
 
@@ -98,6 +99,7 @@ impl<R: FnMut(&Member)> World<R> {
         if self.read_datagrams()? {
             return Ok(true);
         }
+        self.socket.note_drops(boot_time())?;
         let is_due = |at| boot_time() >= at;
         if self.instance.next_deadline().is_some_and(is_due) && self.handle(Input::Timeout)? {
             return Ok(true);

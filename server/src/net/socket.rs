@@ -1,5 +1,7 @@
 //! The CoAP socket: datagrams are read in batches (`recvmmsg`) and written one by one.
 
+use super::room::{Drops, make_room};
+use lwm2m::time::Time;
 use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 use rustc_hash::FxHashMap;
 use std::io::{self, ErrorKind, IoSliceMut};
@@ -23,6 +25,7 @@ pub struct Socket {
     datagrams: Vec<(usize, Range<usize>)>,
     drained: bool,
     unsent: u64,
+    drops: Drops,
     /// Bound to an IPv6 address: IPv4 addresses are mapped on the wire, and nowhere else.
     is_ipv6: bool,
     /// Set if the socket has any address of the host: a device accepts only what comes from the one that it spoke to (RFC
@@ -60,6 +63,7 @@ fn canonical(address: SocketAddr) -> SocketAddr {
 
 impl Socket {
     pub fn new(socket: std::net::UdpSocket) -> io::Result<Self> {
+        make_room(&socket)?;
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
         socket.set_nonblocking(true)?;
         let own = socket.local_addr()?;
@@ -73,6 +77,7 @@ impl Socket {
             datagrams: Vec::new(),
             drained: false,
             unsent: 0,
+            drops: Drops::default(),
         })
     }
 
@@ -127,6 +132,11 @@ impl Socket {
             let ranges = starts.map(|start| (buffer, start..len.min(start + meta.stride.max(1))));
             self.datagrams.extend(ranges);
         }
+    }
+
+    /// Says now and then what the kernel dropped.
+    pub fn note_drops(&mut self, now: Time) -> io::Result<()> {
+        self.drops.look(now, &self.socket)
     }
 
     /// Throws away everything that waits to be read.

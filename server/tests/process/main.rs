@@ -368,6 +368,21 @@ fn a_thousand_requests_at_once_are_no_reason_to_give_up_the_membership() {
 }
 
 #[test]
+fn datagrams_that_the_kernel_dropped_are_counted_and_said() {
+    let redis = Redis::start(false);
+    let server = Server::instance(&redis, "A");
+    let mut device = Device::new(server.ready("A#1"));
+    let register = device.message(Code::POST, "/rd", &["ep=dev"], "</3/0>");
+    server.signal("STOP");
+    // More than any buffer that it may have been granted holds.
+    (0..60_000).for_each(|_| device.send(&register));
+    server.signal("CONT");
+    let line = server.logs("the kernel dropped datagrams");
+    let (_, count) = line.split_once("in_all=").unwrap();
+    assert!(count.parse::<u32>().unwrap() > 1000, "{line}");
+}
+
+#[test]
 fn the_store_can_be_in_a_database_behind_a_login_or_at_a_socket_of_this_machine() {
     let redis = Redis::start(false);
     redis.command(&["ACL", "SETUSER", "me", "on", ">secret", "~*", "&*", "+@all"]);

@@ -187,6 +187,17 @@ impl Server {
         self.child.wait().unwrap();
     }
 
+    /// Waits until it logs a line with these words.
+    pub fn logs(&self, words: &str) -> String {
+        let begun = Instant::now();
+        while let Ok(line) = self.errors.recv_timeout(PATIENCE.saturating_sub(begun.elapsed())) {
+            if line.contains(words) {
+                return line;
+            }
+        }
+        panic!("it did not say `{words}`");
+    }
+
     /// Waits for the end of the process: its code, and what it wrote as standard output and as errors.
     pub fn end(mut self) -> (i32, Vec<String>, Vec<String>) {
         let (output, errors): (Vec<String>, Vec<String>) =
