@@ -171,6 +171,84 @@ fn a_virtual_run_says_first_how_to_repeat_it_and_its_history_can_be_judged_again
 }
 
 #[test]
+fn a_quiet_run_that_fails_says_why() {
+    let directory = tempfile::tempdir().unwrap();
+    let text = SCENARIO.to_owned() + "\"tickets.sent\" = \"<= 1\"\n";
+    std::fs::write(directory.path().join("one.toml"), text).unwrap();
+    let output = simulator(
+        &["one.toml", "--virtual", "--quiet", "--out", "run"],
+        directory.path(),
+    );
+    assert_eq!((code(&output), err(&output)), (1, String::new()));
+    let said = out(&output);
+    let lines: Vec<&str> = said.lines().collect();
+    let [headline, failed] = lines.as_slice() else {
+        panic!("{said}")
+    };
+    assert!(headline.starts_with("FAIL  one (seed 42"), "{said}");
+    assert!(
+        failed.starts_with("  FAIL  tickets.sent <= 1   actual "),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_report_on_the_standard_output_is_json_and_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("one.toml"), SCENARIO).unwrap();
+    for arguments in [&["--json", "--out", "run"][..], &["-o", "-"][..]] {
+        let arguments = [&["one.toml", "--virtual"][..], arguments].concat();
+        let output = simulator(&arguments, directory.path());
+        assert_eq!(code(&output), 0, "{}", err(&output));
+        let report: serde_json::Value = serde_json::from_str(&out(&output)).unwrap();
+        assert_eq!(
+            (&report["verdict"], &report["seed"]),
+            (&"pass".into(), &42.into())
+        );
+    }
+    assert!(directory.path().join("run/report.json").exists());
+    assert!(directory.path().join("reports").exists() && !directory.path().join("-").exists());
+}
+
+#[test]
+fn a_run_without_a_file_is_a_scenario_that_can_be_run_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let quick = ["--devices", "20", "--rate", "30", "--kill-at", "4s"];
+    let output = simulator(
+        &[&quick[..], &["--virtual", "--quiet", "--out", "run"]].concat(),
+        directory.path(),
+    );
+    assert_eq!(code(&output), 0, "{}{}", out(&output), err(&output));
+    let text = std::fs::read_to_string(directory.path().join("run/scenario.toml")).unwrap();
+    let scenario = Scenario::parse(&text, "scenario.toml").unwrap();
+    assert_eq!(
+        (scenario.devices.count(), scenario.load[0].mean_rate()),
+        (20, 30.0)
+    );
+    let times: Vec<_> = scenario.fault.iter().map(|fault| fault.at.as_secs()).collect();
+    assert_eq!((times, scenario.duration.as_secs()), (vec![4, 9], 19));
+    let again = ["run/scenario.toml", "--virtual", "--quiet", "--out", "again"];
+    let again = simulator(&again, directory.path());
+    assert_eq!(out(&again).replace("again", "run"), out(&output));
+}
+
+#[test]
+fn a_run_without_a_file_is_not_mixed_with_one_and_its_mistakes_are_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let both = simulator(&["one.toml", "--devices", "5"], directory.path());
+    assert_eq!(code(&both), 2);
+    let nothing = simulator(&["--virtual"], directory.path());
+    assert_eq!(code(&nothing), 2);
+    let zero = simulator(&["--devices", "0"], directory.path());
+    assert_eq!(code(&zero), 2);
+    assert!(
+        err(&zero).contains("`devices.count`: expected a whole number from 1 to 1000000, found the number 0"),
+        "{}",
+        err(&zero)
+    );
+}
+
+#[test]
 fn a_report_directory_with_files_in_it_is_not_used() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("one.toml"), SCENARIO).unwrap();

@@ -12,7 +12,12 @@ pub fn read_scenario(file: &Path, overrides: &[String]) -> Result<Scenario, Fail
     let name = file.display().to_string();
     let text = std::fs::read_to_string(file)
         .map_err(|error| Failure::Usage(format!("{name}: the scenario file cannot be read: {error}")))?;
-    Scenario::parse_knowing(&text, &name, overrides, &wrong_path)
+    parse_scenario(&text, &name, overrides)
+}
+
+/// Checks the text of a scenario; `name` is where it comes from.
+pub fn parse_scenario(text: &str, name: &str, overrides: &[String]) -> Result<Scenario, Failure> {
+    Scenario::parse_knowing(text, name, overrides, &wrong_path)
         .map_err(|error| Failure::Usage(error.to_string()))
 }
 

@@ -5,6 +5,7 @@
 
 mod inputs;
 mod interrupt;
+mod quick;
 mod run;
 mod search;
 mod verbs;
@@ -15,6 +16,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+
+use quick::Quick;
 
 use crate::real::embedded_broker;
 use crate::report::{Style, Verdict};
@@ -42,9 +45,11 @@ struct Arguments {
 
 #[derive(Debug, Args)]
 struct RunArguments {
-    /// The scenario file.
-    #[arg(required = true, value_name = "SCENARIO")]
+    /// The scenario file. Without one, --devices, --rate, --kill-at and so on say what is run.
+    #[arg(required_unless_present = "quick", value_name = "SCENARIO")]
     scenario: Option<PathBuf>,
+    #[command(flatten)]
+    quick: Quick,
     /// Run in the virtual world: one thread, a virtual clock, decided by the seed alone.
     #[arg(long = "virtual")]
     in_virtual_world: bool,
@@ -54,9 +59,12 @@ struct RunArguments {
     /// The broker, instead of the scenario's: redis://HOST:PORT/DB, auto or embedded.
     #[arg(long, value_name = "URL", env = "REDIS_URL", value_parser = redis)]
     redis: Option<RedisChoice>,
-    /// The report directory; it must not hold anything yet. Otherwise reports/NAME-TIME.
-    #[arg(long, value_name = "DIR")]
+    /// The report directory; it must not hold anything yet. Otherwise reports/NAME-TIME. `-` is --json.
+    #[arg(long, short, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Print report.json instead of the screen.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     overrides: Overrides,
     /// Compare with the report.json of an earlier run.
@@ -65,7 +73,7 @@ struct RunArguments {
     /// Fail if a figure is worse than the baseline's by more than this share.
     #[arg(long, value_name = "SHARE", value_parser = share, requires = "baseline")]
     max_regression: Option<f64>,
-    /// No progress, and one line at the end.
+    /// No progress, and at the end one line and what failed.
     #[arg(long, short)]
     quiet: bool,
 }

@@ -3,33 +3,42 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
-use super::inputs::{read_report, read_scenario};
+use super::inputs::{parse_scenario, read_report, read_scenario};
 use super::{End, Failure, RunArguments, interrupt, say, style, verbs};
 use crate::experiment::{World, new_report_directory, run_once};
-use crate::report::{Report, Verdict, screen};
+use crate::report::{Report, Verdict, brief, screen};
 use crate::run::{EnvironmentError, RunOptions};
 use crate::scenario::Scenario;
 
 /// Runs a scenario and says how it ended.
 pub fn run(arguments: RunArguments) -> Result<End, Failure> {
-    let file = arguments.scenario.clone().unwrap_or_default();
-    let scenario = read_scenario(&file, &arguments.overrides.set)?;
+    let scenario = match &arguments.scenario {
+        Some(file) => read_scenario(file, &arguments.overrides.set)?,
+        None => parse_scenario(
+            &arguments.quick.text(),
+            "the command line",
+            &arguments.overrides.set,
+        )?,
+    };
     if !arguments.in_virtual_world
         && let Some(what) = scenario.needs_virtual_world()
     {
         return Err(Failure::Usage(format!(
             "{}: {what} is something that only the virtual world can do; run it with --virtual",
-            file.display()
+            scenario.file
         )));
     }
     let baseline = arguments.baseline.as_deref().map(read_report).transpose()?;
+    let dash = Path::new("-");
+    let out = arguments.out.as_deref().filter(|out| *out != dash);
+    let json = arguments.json || arguments.out.as_deref() == Some(dash);
     let options = RunOptions {
         seed: arguments.seed.unwrap_or(scenario.seed),
         redis: arguments
             .redis
             .clone()
             .unwrap_or_else(|| scenario.cluster.redis.clone()),
-        out: prepare_directory(&scenario, arguments.out.as_deref())?,
+        out: prepare_directory(&scenario, out)?,
         quiet: arguments.quiet,
     };
     // Before the first word is said, so that whoever reads it can interrupt.
@@ -44,7 +53,12 @@ pub fn run(arguments: RunArguments) -> Result<End, Failure> {
         false => World::Real,
     };
     let report = run_once(&scenario, &options, world)?.report;
-    show(&report, &options.out, arguments.quiet);
+    let form = match (json, arguments.quiet) {
+        (true, _) => Form::Json,
+        (false, true) => Form::Brief,
+        (false, false) => Form::Screen,
+    };
+    show(&report, &options.out, form);
     let regressed = baseline.is_some_and(|old| verbs::show_changes(&old, &report, arguments.max_regression));
     Ok(match (report.interrupted, report.verdict, regressed) {
         (true, _, _) => End::Interrupted,
@@ -59,13 +73,23 @@ impl From<EnvironmentError> for Failure {
     }
 }
 
-/// One screen, or the headline and what failed.
-fn show(report: &Report, out: &Path, quiet: bool) {
-    let text = screen(report, out, style());
-    match (quiet, text.lines().next()) {
-        (true, Some(headline)) => say(&format!("{headline}  {}\n", out.display())),
-        _ => say(&text),
-    }
+/// What is printed of a run.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// One screen.
+    Screen,
+    /// The headline and what failed.
+    Brief,
+    /// report.json
+    Json,
+}
+
+fn show(report: &Report, out: &Path, form: Form) {
+    say(&match form {
+        Form::Screen => screen(report, out, style()),
+        Form::Brief => brief(report, out, style()),
+        Form::Json => format!("{:#}\n", report.to_json()),
+    });
 }
 
 /// Makes the report directory, which must be empty: files of two runs side by side would lie.

@@ -31,7 +31,7 @@ pub use crate::facts::{
 pub use assemble::{Judged, judge, judge_entries};
 pub use files::{FACTS_FILE, ReportError, read_facts, write_facts, write_report};
 pub use markdown::markdown;
-pub use screen::{Style, screen};
+pub use screen::{Style, brief, screen};
 
 use crate::checker::{Breach, Violation};
 use crate::operation::RequestKind;

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::*;
-use crate::scenario::Expectation;
+use crate::scenario::{COUNTS_BY_CODE, Expectation};
 
 /// A report in which everything is there once, so that its JSON shows every member.
 fn full() -> Report {
@@ -126,7 +126,7 @@ fn walk(prefix: &str, value: &Json, paths: &mut Vec<String>) {
 /// What is wrong with the path of an expectation, if anything.
 pub fn wrong_path(expectation: &Expectation) -> Option<String> {
     let path = &expectation.path;
-    if path.starts_with("tickets.errors_by_code.") {
+    if path.starts_with(COUNTS_BY_CODE) {
         return None;
     }
     let by_first = |member: &str| {

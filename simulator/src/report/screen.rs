@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Percentiles, Report, Verdict};
+use super::{ExpectationOutcome, Percentiles, Report, Verdict};
 use crate::checker::{Breach, whose};
 
 /// Violations shown; the files have more.
@@ -41,19 +41,7 @@ pub fn screen(report: &Report, directory: &Path, style: Style) -> String {
         let text = format!("  nothing can be concluded: {reason}\n");
         lines.insert(1, style.paint("33", &text));
     }
-    lines.extend(report.expectations.iter().map(|expectation| {
-        let mark = if expectation.pass { "ok  " } else { "FAIL" };
-        let actual = if expectation.actual.is_null() {
-            "not measured".into()
-        } else {
-            number(&expectation.actual)
-        };
-        let text = format!(
-            "{mark}  {} {}   actual {actual}",
-            expectation.path, expectation.limit
-        );
-        format!("  {}", style.good_or_bad(expectation.pass, &text))
-    }));
+    lines.extend(report.expectations.iter().map(|it| expected(it, style)));
     lines.push(String::new());
     lines.extend(numbers(report, style));
     lines.extend(
@@ -62,16 +50,43 @@ pub fn screen(report: &Report, directory: &Path, style: Style) -> String {
             .iter()
             .map(|warning| style.paint("33", &format!("  warning    {warning}"))),
     );
-    lines.extend(
-        report
-            .defects
-            .messages
-            .iter()
-            .map(|defect| style.paint("1;31", &format!("  defect     {defect}"))),
-    );
+    lines.extend(defects(report, style));
     lines.extend(violations(report, style));
     lines.push(format!("\n  files      {}", directory.display()));
     lines.join("\n") + "\n"
+}
+
+/// One line, and one more for each thing that keeps the run from passing: for who wants no screen.
+pub fn brief(report: &Report, directory: &Path, style: Style) -> String {
+    let mut lines = vec![format!("{}  {}", headline(report, style), directory.display())];
+    let reason = report.reason.iter();
+    lines.extend(reason.map(|reason| style.paint("33", &format!("  nothing can be concluded: {reason}"))));
+    let failed = report.expectations.iter().filter(|it| !it.pass);
+    lines.extend(failed.map(|it| expected(it, style)));
+    if report.verdict == Verdict::Fail {
+        lines.extend(defects(report, style));
+    }
+    lines.join("\n") + "\n"
+}
+
+/// A line of `[expect]` and what came of it.
+fn expected(expectation: &ExpectationOutcome, style: Style) -> String {
+    let mark = if expectation.pass { "ok  " } else { "FAIL" };
+    let actual = if expectation.actual.is_null() {
+        "not measured".into()
+    } else {
+        number(&expectation.actual)
+    };
+    let text = format!(
+        "{mark}  {} {}   actual {actual}",
+        expectation.path, expectation.limit
+    );
+    format!("  {}", style.good_or_bad(expectation.pass, &text))
+}
+
+fn defects(report: &Report, style: Style) -> impl Iterator<Item = String> {
+    let messages = report.defects.messages.iter();
+    messages.map(move |defect| style.paint("1;31", &format!("  defect     {defect}")))
 }
 
 fn headline(report: &Report, style: Style) -> String {

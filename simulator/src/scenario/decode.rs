@@ -12,6 +12,9 @@ use super::section::{Problems, Section};
 use super::*;
 use crate::targets::MAX_INSTANCES;
 
+/// So often a fault comes again at most.
+const MAX_REPEATS: u32 = 10_000;
+
 /// Types the whole document, or says everything that is wrong with it.
 pub fn scenario(document: &Document, wrong_path: WrongPath<'_>) -> Result<Scenario, ScenarioError> {
     let problems = Problems::new(document);
@@ -48,6 +51,7 @@ pub fn scenario(document: &Document, wrong_path: WrongPath<'_>) -> Result<Scenar
         overrides: document.overrides.clone(),
     };
     check::cross_check(&mut scenario, &root);
+    repeat_faults(&mut scenario, &root);
     scenario.fault.sort_by_key(|fault| fault.at);
     let problems = problems.into_found();
     if problems.is_empty() {
@@ -55,6 +59,34 @@ pub fn scenario(document: &Document, wrong_path: WrongPath<'_>) -> Result<Scenar
     } else {
         Err(ScenarioError { problems })
     }
+}
+
+/// Faults with `every` come again until the end of the run. `scenario.fault` is in the order of the file.
+fn repeat_faults(scenario: &mut Scenario, root: &Section<'_>) {
+    let mut again = Vec::new();
+    for (fault, section) in scenario.fault.iter().zip(root.sections("fault")) {
+        let Some(node) = section.get("every") else {
+            continue;
+        };
+        let every = section.positive("every", Duration::from_secs(1));
+        if every.is_zero() {
+            continue;
+        }
+        let left = scenario.duration.saturating_sub(fault.at);
+        let times = left.as_micros() / every.as_micros();
+        if times > MAX_REPEATS.into() {
+            let expected = format!("a time that fits into the run at most {MAX_REPEATS} times");
+            section.wrong("every", node, &expected);
+            continue;
+        }
+        let later = (1..).map(|count| fault.at + every * count);
+        again.extend(
+            later
+                .take_while(|at| *at < scenario.duration)
+                .map(|at| Fault { at, ..fault.clone() }),
+        );
+    }
+    scenario.fault.extend(again);
 }
 
 fn required_text(section: &Section<'_>, key: &str) -> String {

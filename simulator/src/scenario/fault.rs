@@ -133,7 +133,7 @@ fn check_keys_of_fault(section: &Section<'_>, action: &FaultAction) {
         let declared = match key {
             "instance" | "outputs" if action.hits_broker() => None,
             "instance" if kind.has_key("of").is_some() => Some(true),
-            "at" | "do" => continue,
+            "at" | "do" | "every" => continue,
             key => kind.has_key(key),
         };
         match (section.get(key), declared) {

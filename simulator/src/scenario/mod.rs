@@ -31,7 +31,9 @@ use crate::targets::{ClockOwner, Target};
 
 pub use draft::{Draft, millis, table};
 pub use error::{Problem, ScenarioError};
-pub use expectation::{Expectation, Limit, Outcome as ExpectationOutcome, value_at as expectation_value};
+pub use expectation::{
+    COUNTS_BY_CODE, Expectation, Limit, Outcome as ExpectationOutcome, value_at as expectation_value,
+};
 pub use units::{parse_duration, parse_share};
 
 /// What is wrong with the path of an expectation, if anything: said by who knows the report.

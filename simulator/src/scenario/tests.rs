@@ -318,6 +318,20 @@ fn limits_compare_as_they_read() {
 }
 
 #[test]
+fn an_error_code_that_never_came_was_counted_0_times() {
+    let report = serde_json::json!({"tickets": {"errors_by_code": {"GONE": 2}}});
+    let judged = |code: &str, limit: &str| {
+        let path = format!("tickets.errors_by_code.{code}");
+        let limit = Limit::parse(limit).unwrap();
+        Expectation { path, limit }.judge(&report)
+    };
+    let never = judged("TIMEOUT", "<= 5");
+    assert_eq!((never.pass, never.actual), (true, 0.into()));
+    assert!(!judged("TIMEOUT", ">= 1").pass);
+    assert_eq!(judged("GONE", "<= 5").actual, 2);
+}
+
+#[test]
 fn an_unknown_key_is_named_with_its_line_and_the_nearest_known_one() {
     assert_eq!(
         message("[devices]\ncuont = 5\n"),

@@ -7,6 +7,12 @@ use crate::fault::FAULT_NAMES;
 pub const FAULT: &[Key] = &[
     key("at", Kind::Duration, "\"15s\"", "When."),
     key(
+        "every",
+        Kind::Duration,
+        "\"30s\"",
+        "Again and again after so long, until the end of the run.",
+    ),
+    key(
         "do",
         Kind::OneOf(Names {
             now: &FAULT_NAMES,

@@ -17,6 +17,7 @@ at = "32s"
 do = "sleep"
 devices = [3]
 duration = "5s"
+every = "10s"
 "#;
 
 fn fault(lines: &str) -> String {
@@ -60,6 +61,33 @@ fn faults_of_devices_name_a_share_or_devices() {
     assert_eq!(
         names,
         ["reboot", "sleep", "nat-rebind", "deregister", "flow-reset"]
+    );
+}
+
+#[test]
+fn a_fault_with_every_comes_again_until_the_end_of_the_run() {
+    let lines = "do = \"flow-reset\"\nevery = \"12s\"";
+    let times = |lines: &str| {
+        let text = format!(
+            "{MINIMAL}[[fault]]\nat = \"3s\"\n{lines}\n[[fault]]\nat = \"20s\"\ndo = \"flow-reset\"\n"
+        );
+        let scenario = Scenario::parse(&text, "s.toml").unwrap();
+        scenario
+            .fault
+            .iter()
+            .map(|fault| fault.at.as_secs())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(times(lines), [3, 15, 20, 27, 39]);
+    let often = message(&fault("do = \"flow-reset\"\nevery = \"1ms\""));
+    assert!(
+        often.contains("expected a time that fits into the run at most 10000 times"),
+        "{often}"
+    );
+    let zero = message(&fault("do = \"flow-reset\"\nevery = \"0s\""));
+    assert!(
+        zero.contains("`fault.every`: expected a duration above zero"),
+        "{zero}"
     );
 }
 
