@@ -158,6 +158,58 @@ fn an_update_adds_and_changes_parameters_of_the_devices_own_and_forgets_none() {
 }
 
 #[test]
+fn a_binding_that_the_devices_version_does_not_have_is_refused_in_an_update_as_in_a_register() {
+    let mut world = World::new(1);
+    for (version, good, bad) in [("1.0", "UQ", "UT"), ("1.1", "UT", "UQ")] {
+        let mut register = |query: &str| {
+            let mid = world.next_mid();
+            let mut message = request(Code::POST, mid, "/rd");
+            let queries = ["ep=dev", &format!("lwm2m={version}"), query];
+            message.options.push_each(option::URI_QUERY, queries);
+            message.payload = b"</3/0>".to_vec();
+            world.datagram(A, device(1), &message);
+            world.sent().remove(0).message
+        };
+        assert_eq!(register(&format!("b={bad}")).code, Code::BAD_REQUEST);
+        let registered = register(&format!("b={good}"));
+        let id = registered
+            .options
+            .all(option::LOCATION_PATH)
+            .nth(1)
+            .unwrap()
+            .to_vec();
+        let id = String::from_utf8(id).unwrap();
+        world.events();
+        for (binding, code) in [
+            (bad, Code::BAD_REQUEST),
+            (good, Code::CHANGED),
+            ("U", Code::CHANGED),
+        ] {
+            let mid = world.next_mid();
+            let mut message = request(Code::POST, mid, &format!("/rd/{id}"));
+            message
+                .options
+                .push(option::URI_QUERY, format!("b={binding}").as_bytes());
+            world.datagram(A, device(1), &message);
+            assert_eq!(world.sent().remove(0).message.code, code, "{version} {binding}");
+            assert_eq!(world.events().len(), usize::from(code == Code::CHANGED));
+        }
+    }
+}
+
+#[test]
+fn an_update_from_a_new_address_is_counted() {
+    let mut world = World::new(1);
+    let id = world.register(A, "dev", device(1));
+    for (from, moved) in [(1, 0), (2, 1), (2, 1), (1, 2)] {
+        let mid = world.next_mid();
+        world.datagram(A, device(from), &request(Code::POST, mid, &format!("/rd/{id}")));
+        assert_eq!(world.sent().remove(0).message.code, Code::CHANGED);
+        assert_eq!(world.instance(A).statistics().moved, moved);
+    }
+}
+
+#[test]
 fn a_stranger_who_knows_the_location_does_not_end_a_registration() {
     let mut world = World::new(2);
     let id = world.register(A, "dev", device(1));

@@ -14,7 +14,7 @@ use crate::store::protocol::replies::Uplinked;
 use crate::store::protocol::schema::piece;
 use lwm2m::coap::{Code, Fingerprint, Message, Options, Refusal, RequestId, Response, option};
 use lwm2m::link::Link;
-use lwm2m::registration::{Register, RegistrationRequest, Update, root};
+use lwm2m::registration::{Binding, Register, RegistrationRequest, Update, Version, root};
 use rand::Rng;
 use std::net::SocketAddr;
 
@@ -67,6 +67,13 @@ impl Instance {
         if let Err(error) = self.coap.respond(self.now, id, response, self.message_id) {
             tracing::debug!("a request was not answered: {error}");
         }
+    }
+
+    /// What the store found wrong with a request.
+    fn refuse_uplink(&mut self, id: RequestId<SocketAddr>, why: &str) {
+        self.statistics.requests_refused += 1;
+        tracing::debug!(source = %id.peer, "a request of a device is refused: {why}");
+        self.refuse(id, Code::BAD_REQUEST, why);
     }
 
     /// Says no; why, only as often as the message layer may explain anything to whom nobody knows.
@@ -182,6 +189,7 @@ impl Instance {
             nonce: self.rng.next_u32(),
             lifetime: update.lifetime,
             root: root.as_deref(),
+            versions: update.binding.map(versions_of),
             changes: Some(changes.as_str()).filter(|changes| !changes.is_empty()),
         };
         self.uplink(partition, id, Uplink::Update, &call);
@@ -213,7 +221,13 @@ impl Instance {
                 tracing::debug!(source = %id.peer, "a De-register from an address that is not the device's is refused");
                 return self.refuse(id, Code::UNAUTHORIZED, STRANGER);
             }
-            Uplinked::Crowded => return self.refuse(id, Code::BAD_REQUEST, CROWDED),
+            Uplinked::Crowded => return self.refuse_uplink(id, CROWDED),
+            Uplinked::Misfit => return self.refuse_uplink(id, MISFIT),
+            Uplinked::Moved => {
+                self.statistics.moved += 1;
+                tracing::debug!(source = %id.peer, "an Update came from another address than the device had; that is its address now");
+                Response::of(Code::CHANGED)
+            }
             Uplinked::Registered(registration) => {
                 let mut response = Response::of(Code::CREATED);
                 response.options.push(option::LOCATION_PATH, b"rd");
@@ -242,12 +256,22 @@ impl Instance {
 
 const UNAVAILABLE: &str = "this server can't reach its store; try again later";
 const STRANGER: &str = "a De-register comes from the address of the last Register or Update";
+const MISFIT: &str = "the binding is none of the LwM2M version with which the device registered";
 const CROWDED: &str = "a registration has at most 64 query parameters of the device's own";
 
 /// The endpoint client name that a request names, for logs.
 fn endpoint_in(options: &Options) -> Option<&str> {
     let named = |query: Result<_, _>| query.ok().and_then(|text: &str| text.strip_prefix("ep="));
     options.uri_query().find_map(named)
+}
+
+/// The versions of LwM2M that know a binding.
+fn versions_of(binding: Binding<'_>) -> &'static str {
+    match [Version::V1_0, Version::V1_1].map(|version| binding.fits(version)) {
+        [true, true] => "1.0,1.1",
+        [true, false] => "1.0",
+        _ => "1.1",
+    }
 }
 
 fn lifetime_piece(seconds: u32) -> String {

@@ -4,9 +4,9 @@
 //! come from the store, so that a survivor goes on with the same exchange. Each exchange stays in memory until the
 //! store has confirmed its end, so what is not in memory was never sent by this member.
 
+use super::answers::Answer;
 use super::config::KNOWN_IN_RESPONSES;
 use super::steward::error;
-use super::stray::Answer;
 use super::{Instance, Purpose};
 use crate::mutant::Mutant;
 use crate::northbound::{Device, ErrorCode, Request};
@@ -299,7 +299,7 @@ impl Instance {
         if self.exchanges.open.contains_key(&token) {
             self.refused_finishes.push(token);
         } else {
-            self.strays.finished(token);
+            self.answers.finished(token);
         }
     }
 
@@ -361,7 +361,7 @@ impl Instance {
         {
             self.coap.acknowledge_response(self.now, peer, response);
         }
-        if let Some((peer, response)) = self.strays.finished(token) {
+        if let Some((peer, response)) = self.answers.finished(token) {
             self.coap.acknowledge_response(self.now, peer, response);
         }
     }

@@ -6,10 +6,11 @@
 //! the end of the lease forgets everything that it heard and joins again.
 //!
 //! The rooms: [`calls`] (what waits for the store), [`membership`] (lease, view, partitions), [`device`] (the registration interface), [`steward`] (requests
-//! from back ends), [`holder`] (exchanges with devices), [`stray`] (answers that the balancer brought here by mistake),
+//! from back ends), [`holder`] (exchanges with devices), [`answers`] (of devices, without an exchange here),
 //! [`suspension`] (when lifetimes do not end), [`reconnection`] (what is done first at a broker that may be another one).
 
 mod admission;
+mod answers;
 mod calls;
 mod chore;
 mod config;
@@ -19,7 +20,6 @@ mod membership;
 mod reconnection;
 mod ring;
 mod steward;
-mod stray;
 mod summary;
 mod suspension;
 
@@ -34,6 +34,7 @@ use crate::store::protocol::replies::{self, Body, PartitionAnswer, PartitionResu
 use crate::store::protocol::{BrokerTime, Generation, Malformed, schema};
 use crate::store::{Call, Reply};
 use admission::{Admission, Seldom};
+use answers::{Answer, Answers};
 use calls::{Calls, Pending};
 use holder::Exchanges;
 use lwm2m::coap::{Event, MessageLayer, RequestId};
@@ -46,7 +47,6 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
-use stray::{Answer, Strays};
 use summary::Summary;
 use suspension::Comparison;
 
@@ -164,6 +164,8 @@ pub struct Statistics {
     pub requests_refused: u64,
     /// Messages for which the store was not asked, because their senders had used up their share.
     pub beyond_share: u64,
+    /// Updates from another address than the device had.
+    pub moved: u64,
     /// De-registers from another address than the device's.
     pub strangers_refused: u64,
     /// Requests of devices answered 5.03.
@@ -222,7 +224,7 @@ pub struct Instance {
     refused_finishes: Vec<lwm2m::coap::Token>,
     uplinks_pending: usize,
     ring: Ring,
-    strays: Strays,
+    answers: Answers,
     admission: Admission,
     refusals_logged: Seldom,
     summary: Summary,
@@ -256,7 +258,7 @@ impl Instance {
             exchanges: Exchanges::default(),
             own: VecDeque::new(),
             refused_finishes: Vec::new(),
-            strays: Strays::default(),
+            answers: Answers::default(),
             admission: Admission::new(config.limits.shares.clone()),
             refusals_logged: Seldom::default(),
             summary: Summary::default(),
@@ -407,7 +409,7 @@ impl Instance {
         self.exchanges = Exchanges::default();
         self.own.clear();
         self.refused_finishes.clear();
-        self.strays = Strays::default();
+        self.answers = Answers::default();
         self.calls.clear();
         self.uplinks_pending = 0;
         self.outputs.clear();
@@ -500,7 +502,7 @@ impl Instance {
             Purpose::Join { .. } => self.join_later(Duration::from_secs(1)),
             Purpose::Take => pending.partition.map_or((), |it| self.take_failed(it)),
             Purpose::Begin(token) => self.exchange_gone(token),
-            Purpose::Peek(token) => self.strays.peeked(token).map_or((), drop),
+            Purpose::Peek(token) => self.answers.peeked(token).map_or((), drop),
             Purpose::Finish(token) => self.finish_refused(token),
             // These come again by themselves, or whoever asked does.
             Purpose::Renew { .. }

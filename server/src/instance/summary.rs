@@ -12,13 +12,14 @@ const INTERVAL: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub(super) struct Summary {
     at: Time,
-    said: [u64; 6],
+    said: [u64; 7],
 }
 
-fn counts(of: &Statistics) -> [u64; 6] {
+fn counts(of: &Statistics) -> [u64; 7] {
     [
         of.messages_refused,
         of.requests_refused,
+        of.moved,
         of.strangers_refused,
         of.unavailable,
         of.beyond_share,
@@ -37,16 +38,24 @@ impl Instance {
         if counted == before {
             return;
         }
-        let [malformed, refused, strangers, unavailable, beyond_share, unwanted] =
-            std::array::from_fn(|n| counted[n] - before[n]);
-        tracing::warn!(
+        let [
             malformed,
             refused,
+            moved,
             strangers,
             unavailable,
             beyond_share,
             unwanted,
-            "messages of devices that were refused or dropped in the last minute; `--log debug` has a line for each"
+        ] = std::array::from_fn(|n| counted[n] - before[n]);
+        tracing::warn!(
+            malformed,
+            refused,
+            moved,
+            strangers,
+            unavailable,
+            beyond_share,
+            unwanted,
+            "messages of devices in the last minute that were refused, dropped, or came from a new address; `--log debug` has a line for each"
         );
     }
 }

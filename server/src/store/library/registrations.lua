@@ -17,9 +17,10 @@ end
 -- The device has another address, or reaches another instance. Those who wait for an answer learn where it is now.
 local function change_way(c, endpoint, way, source, slots)
   local key = c.base .. Key.ENDPOINT .. endpoint
-  local before = slots ~= '' and call('HGET', key, Endpoint.SOURCE)
+  local before = call('HGET', key, Endpoint.SOURCE)
   call('HSET', key, Endpoint.WAY, way, Endpoint.SOURCE, source)
-  if not before or before == source then return end
+  if before == source then return end
+  c.reply[1] = 'MOVED'
   for token in slots:gmatch('(%x+),') do
     local entry = call('HGET', c.base .. Key.EXCHANGES, token)
     local holder = entry and entry_parts(entry)

@@ -277,6 +277,8 @@ call! {
         lifetime: Option<u32>,
         /// The path before the objects, if they were sent.
         root: Option<&'a str>,
+        /// The versions of LwM2M that have the binding, if one was sent.
+        versions: Option<&'a str>,
         /// The pieces of JSON that are new, as [`changes`] writes them; nothing if no parameter was sent.
         changes: Option<&'a str>,
     }

@@ -133,6 +133,10 @@ pub enum Uplinked<'a> {
     Stranger,
     /// The registration would have too many parameters.
     Crowded,
+    /// The binding is none of the device's version.
+    Misfit,
+    /// It is stored, and came from another address than the device had.
+    Moved,
 }
 
 /// What the store knows of an open exchange.
@@ -238,6 +242,8 @@ impl<'a> PartitionResult<'a> {
             (Script::Update | Script::Deregister, "UNKNOWN") => PartitionResult::Uplink(Uplinked::Unknown),
             (Script::Deregister, "STRANGER") => PartitionResult::Uplink(Uplinked::Stranger),
             (Script::Update, "CROWDED") => PartitionResult::Uplink(Uplinked::Crowded),
+            (Script::Update, "MISFIT") => PartitionResult::Uplink(Uplinked::Misfit),
+            (Script::Update, "MOVED") => PartitionResult::Uplink(Uplinked::Moved),
             _ => return reader.unknown_status(),
         })
     }
@@ -421,7 +427,16 @@ pub fn statuses(script: Script) -> &'static [&'static str] {
         Script::Forward => &["GENERATION", "LEASE", "OK"],
         Script::Sweep | Script::Expire => &["GENERATION", "LEASE", "OK", "TERM"],
         Script::Register => &["DUPLICATE", "GENERATION", "LEASE", "OK"],
-        Script::Update => &["CROWDED", "DUPLICATE", "GENERATION", "LEASE", "OK", "UNKNOWN"],
+        Script::Update => &[
+            "CROWDED",
+            "DUPLICATE",
+            "GENERATION",
+            "LEASE",
+            "MISFIT",
+            "MOVED",
+            "OK",
+            "UNKNOWN",
+        ],
         Script::Deregister => &["DUPLICATE", "GENERATION", "LEASE", "OK", "STRANGER", "UNKNOWN"],
     }
 }

@@ -11,6 +11,8 @@ if not known then return count(c, 'UNKNOWN') end
 if served_before(c, uplinks, uplink) then return count(c, 'DUPLICATE') end
 local lengths, sent = nil, ''
 if changes then
+  -- One rule for a binding in a Register, which says its version, and in an Update, which does not.
+  if versions ~= '' and not versions:find(call('HGET', key, Endpoint.VERSION), 1, true) then return count(c, 'MISFIT') end
   members, lengths, sent = rarely().change_members(call('HGET', key, Endpoint.LENGTHS), members, changes)
   if not members then return count(c, 'CROWDED') end
 end

@@ -1,9 +1,11 @@
-//! Strays: answers that the balancer brought to an instance that does not hold the exchange.
+//! Answers without an exchange here: the balancer brought them to another instance than the one that asked, or they are
+//! nobody's. From outside they are called strays.
 //!
 //! A token names the incarnation that was to hear the answer. If that member lives, the datagram is forwarded to it as
 //! it is, and the holder does everything else; if it does not live or does not hear, the exchange is finished through
 //! the store, with the device's response as the proof. Empty acknowledgements and Resets have no token: they follow the
-//! way that the last stray of their source went, or are dropped, and CoAP heals it.
+//! way that the last stray of their source went, or are dropped, and CoAP heals it. An answer that was of use is
+//! acknowledged by whoever finished it, and its copies from then on by the memory of the message layer.
 
 use super::admission::Way;
 use super::holder::outcome;
@@ -37,7 +39,7 @@ pub(super) struct Answer {
 
 /// What is known of strays.
 #[derive(Default)]
-pub(super) struct Strays {
+pub(super) struct Answers {
     ways: Ways,
     /// Responses that wait for the store's word on their token.
     peeking: FxHashMap<Token, Answer>,
@@ -82,7 +84,7 @@ impl Ways {
     }
 }
 
-impl Strays {
+impl Answers {
     pub fn peeked(&mut self, token: Token) -> Option<Answer> {
         self.peeking.remove(&token)
     }
@@ -102,8 +104,8 @@ impl Instance {
         }
         if answer.message.code == Code::EMPTY {
             // One that came from another member goes no further: two members may each believe it to be the other's.
-            let way = self.strays.ways.of(answer.source, self.now);
-            match way.map(str::to_owned).filter(|_| !self.strays.forwarded) {
+            let way = self.answers.ways.of(answer.source, self.now);
+            match way.map(str::to_owned).filter(|_| !self.answers.forwarded) {
                 Some(member) if self.admits(&answer) => self.forward(&member, answer),
                 Some(_) => self.statistics.beyond_share += 1,
                 None => self.statistics.strays_dropped += 1,
@@ -115,6 +117,7 @@ impl Instance {
         };
         if !self.admits(&answer) {
             self.statistics.beyond_share += 1;
+            tracing::debug!(source = %answer.source, "an answer is not looked at: its sender has used up its share of this second");
             return;
         }
         let Some(m) = self.membership() else { return };
@@ -125,7 +128,7 @@ impl Instance {
         {
             Some(member) => {
                 let member = member.to_string();
-                self.strays.ways.remember(answer.source, &member, self.now);
+                self.answers.ways.remember(answer.source, &member, self.now);
                 self.forward(&member, answer);
             }
             None => self.finish_through_store(parts, answer),
@@ -162,25 +165,25 @@ impl Instance {
     /// A stray that another instance forwarded.
     pub(super) fn forwarded(&mut self, source: SocketAddr, datagram: &[u8]) {
         self.coap.handle_datagram(self.now, source, datagram);
-        self.strays.forwarded = true;
+        self.answers.forwarded = true;
         self.work_through_events();
-        self.strays.forwarded = false;
+        self.answers.forwarded = false;
     }
 
     /// Who was to hear this is dead, or it is this member, which does not know the exchange: the store knows whether
     /// anybody still waits for it.
     fn finish_through_store(&mut self, parts: TokenParts, answer: Answer) {
         let token = answer.message.token;
-        if self.strays.peeking.len() >= PEEKING || self.strays.peeking.contains_key(&token) {
+        if self.answers.peeking.len() >= PEEKING || self.answers.peeking.contains_key(&token) {
             self.statistics.strays_dropped += 1;
             return;
         }
-        self.strays.peeking.insert(token, answer);
+        self.answers.peeking.insert(token, answer);
         self.call(parts.partition, Purpose::Peek(token), &Peek { token });
     }
 
     pub(super) fn peeked(&mut self, token: Token, asked: Option<Asked<'_>>) {
-        let Some(answer) = self.strays.peeked(token) else {
+        let Some(answer) = self.answers.peeked(token) else {
             return;
         };
         let request = asked
@@ -199,7 +202,7 @@ impl Instance {
         }
         self.statistics.strays_finished += 1;
         if let Some(response) = answer.acknowledge {
-            self.strays.finishing.insert(token, (answer.source, response));
+            self.answers.finishing.insert(token, (answer.source, response));
         }
         let body = outcome(&request, &answer.message);
         self.give_outcome(token, &body, true);
@@ -208,6 +211,7 @@ impl Instance {
     /// A response that nobody waits for: a confirmable one is rejected, so that the device stops repeating it.
     fn unwanted(&mut self, answer: &Answer) {
         self.statistics.strays_dropped += 1;
+        tracing::debug!(source = %answer.source, token = %answer.message.token, "an answer that nobody waits for: dropped");
         if let Some(response) = answer.acknowledge {
             self.coap.reset(answer.source, response.message_id);
         }
