@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
+use crate::provenance;
 use crate::real;
 use crate::report::{Judged, judge, write_facts, write_report};
 use crate::run::{EnvironmentError, Outcome, RunOptions};
@@ -49,7 +50,8 @@ pub fn run_once(
     world: World<'_>,
 ) -> Result<Judged, EnvironmentError> {
     save_scenario(scenario, options, world)?;
-    let outcome = carry_out(scenario, options, world)?;
+    let mut outcome = carry_out(scenario, options, world)?;
+    outcome.facts.provenance = Some(provenance::of(scenario));
     write_facts(&options.out, &outcome.facts).map_err(environment)?;
     let judged = judge(&outcome.history, scenario, &outcome.facts).map_err(environment)?;
     write_report(&options.out, &judged).map_err(environment)?;

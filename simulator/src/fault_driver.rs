@@ -45,6 +45,10 @@ pub trait FaultWorld {
     fn count_outputs(&mut self, _now: Time, _instance: usize, _outputs: u32) -> bool {
         false
     }
+    /// The time after something that was begun at `now`: where time does not stand still meanwhile, a later one.
+    fn time_after(&self, now: Time) -> Time {
+        now
+    }
     /// Puts an event into the history.
     fn record(&mut self, now: Time, event: Event);
     /// Tells a person.
@@ -129,6 +133,8 @@ pub trait FaultWorld {
         if hit.is_empty() {
             return;
         }
+        // It was done before this: what has a later time was said after the fault.
+        let now = self.time_after(now);
         let instances = self.instances();
         let registry = self.outside().back_end.registry();
         let owned = hit

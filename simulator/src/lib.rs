@@ -18,6 +18,7 @@ pub mod operation;
 mod outside;
 pub mod parties;
 mod progress;
+mod provenance;
 pub mod real;
 mod recorder;
 pub mod report;

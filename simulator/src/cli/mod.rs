@@ -6,6 +6,7 @@
 mod inputs;
 mod interrupt;
 mod quick;
+mod repeat;
 mod run;
 mod search;
 mod verbs;
@@ -67,10 +68,13 @@ struct RunArguments {
     json: bool,
     #[command(flatten)]
     overrides: Overrides,
-    /// Compare with the report.json of an earlier run.
+    /// Run so many times and say the medians and the spread; each run has a directory (run-1 …) in the report directory.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    repeat: u32,
+    /// Compare with the report.json of an earlier run, or with the directory of several.
     #[arg(long, value_name = "REPORT")]
     baseline: Option<PathBuf>,
-    /// Fail if a figure is worse than the baseline's by more than this share.
+    /// Fail if a figure is worse than the baseline's by more than this share, and by more than the repeats differ.
     #[arg(long, value_name = "SHARE", value_parser = share, requires = "baseline")]
     max_regression: Option<f64>,
     /// No progress, and at the end one line and what failed.
@@ -95,13 +99,13 @@ enum Verb {
         #[command(flatten)]
         overrides: Overrides,
     },
-    /// Compare two reports.
+    /// Compare two reports of the same scenario, or two sets of repeats.
     Compare {
-        /// The report.json of the earlier run.
+        /// The report.json of the earlier run, or the directory of a run or of several (--repeat).
         old: PathBuf,
-        /// The report.json of the later run.
+        /// The same of the later run.
         new: PathBuf,
-        /// Fail if a figure is worse by more than this share: 10% or 0.1.
+        /// Fail if a figure is worse by more than this share, 10% or 0.1, and by more than the repeats differ.
         #[arg(long, value_name = "SHARE", value_parser = share)]
         max_regression: Option<f64>,
     },

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
-use super::inputs::{parse_scenario, read_report, read_scenario};
-use super::{End, Failure, RunArguments, interrupt, say, style, verbs};
-use crate::experiment::{World, new_report_directory, run_once};
-use crate::report::{Report, Verdict, brief, screen};
+use super::inputs::{parse_scenario, read_reports, read_scenario};
+use super::{End, Failure, RunArguments, interrupt, repeat, say, style, verbs};
+use crate::experiment::{World, new_report_directory};
+use crate::report::{Report, brief, screen};
 use crate::run::{EnvironmentError, RunOptions};
 use crate::scenario::Scenario;
 
@@ -28,7 +28,7 @@ pub fn run(arguments: RunArguments) -> Result<End, Failure> {
             scenario.file
         )));
     }
-    let baseline = arguments.baseline.as_deref().map(read_report).transpose()?;
+    let baseline = arguments.baseline.as_deref().map(read_reports).transpose()?;
     let dash = Path::new("-");
     let out = arguments.out.as_deref().filter(|out| *out != dash);
     let json = arguments.json || arguments.out.as_deref() == Some(dash);
@@ -52,19 +52,17 @@ pub fn run(arguments: RunArguments) -> Result<End, Failure> {
         },
         false => World::Real,
     };
-    let report = run_once(&scenario, &options, world)?.report;
     let form = match (json, arguments.quiet) {
         (true, _) => Form::Json,
         (false, true) => Form::Brief,
         (false, false) => Form::Screen,
     };
-    show(&report, &options.out, form);
-    let regressed = baseline.is_some_and(|old| verbs::show_changes(&old, &report, arguments.max_regression));
-    Ok(match (report.interrupted, report.verdict, regressed) {
-        (true, _, _) => End::Interrupted,
-        (false, Verdict::Pass, true) => End::ExpectationFailed,
-        (false, verdict, _) => verdict.into(),
-    })
+    let reports = repeat::run(&scenario, &options, world, form, arguments.repeat)?;
+    let end = repeat::end_of(&reports);
+    let Some(old) = baseline.filter(|_| end == End::Pass) else {
+        return Ok(end);
+    };
+    verbs::show_changes(&old, &reports, arguments.max_regression)
 }
 
 impl From<EnvironmentError> for Failure {
@@ -84,7 +82,7 @@ pub enum Form {
     Json,
 }
 
-fn show(report: &Report, out: &Path, form: Form) {
+pub fn show(report: &Report, out: &Path, form: Form) {
     say(&match form {
         Form::Screen => screen(report, out, style()),
         Form::Brief => brief(report, out, style()),

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::inputs::{read_report, read_scenario};
+use super::inputs::{read_reports, read_scenario};
 use super::{End, Failure, SchemaOf, say, style};
 use crate::history::HistoryReader;
 use crate::report::{
@@ -35,19 +35,26 @@ pub fn check(files: &[PathBuf], overrides: &[String]) -> Result<End, Failure> {
 
 /// Prints what changed between two reports.
 pub fn compare(old: &Path, new: &Path, limit: Option<f64>) -> Result<End, Failure> {
-    let (old, new) = (read_report(old)?, read_report(new)?);
-    Ok(if show_changes(&old, &new, limit) {
+    show_changes(&read_reports(old)?, &read_reports(new)?, limit)
+}
+
+/// Prints a table of changes; fails if one is worse than allowed.
+pub fn show_changes(old: &[Report], new: &[Report], limit: Option<f64>) -> Result<End, Failure> {
+    let reasons = comparison::unlike(old, new);
+    if !reasons.is_empty() {
+        let reasons = reasons.join("; ");
+        return Err(Failure::Usage(format!(
+            "these runs cannot be compared: {reasons}"
+        )));
+    }
+    let changes = comparison::compare(old, new);
+    say(&comparison::table(&changes, limit));
+    let regressed = limit.is_some_and(|limit| !comparison::regressions(&changes, limit).is_empty());
+    Ok(if regressed {
         End::ExpectationFailed
     } else {
         End::Pass
     })
-}
-
-/// Prints a table of changes; true if one is worse than allowed.
-pub fn show_changes(old: &Report, new: &Report, limit: Option<f64>) -> bool {
-    let changes = comparison::compare(old, new);
-    say(&comparison::table(&changes, limit));
-    limit.is_some_and(|limit| !comparison::regressions(&changes, limit).is_empty())
 }
 
 /// Judges a saved history by the scenario in its header.

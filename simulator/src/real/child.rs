@@ -10,10 +10,12 @@ use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{ChildStdout, Command};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::history::ExitStatus;
 
@@ -70,7 +72,10 @@ impl Program {
 /// A running child. Dropping it kills the process.
 pub struct Child {
     pid: u32,
-    signals: mpsc::UnboundedSender<i32>,
+    /// It was reaped: the process id may be another's.
+    ended: Arc<AtomicBool>,
+    /// Dropped with this, so that whoever reaps it ends it.
+    _held: oneshot::Sender<()>,
 }
 
 impl Child {
@@ -94,10 +99,15 @@ impl Child {
         let mut process = command.spawn()?;
         let pid = process.id().expect("a child that was not waited for has an id");
         let stdout = process.stdout.take().expect("standard output was asked for");
-        let (signals, orders) = mpsc::unbounded_channel();
+        let (held, dropped) = oneshot::channel();
+        let ended = Arc::new(AtomicBool::new(false));
         tokio::spawn(read_output(stdout, tag, events.clone()));
-        tokio::spawn(supervise(process, pid, orders, tag, events));
-        Ok(Child { pid, signals })
+        tokio::spawn(supervise(process, dropped, Arc::clone(&ended), tag, events));
+        Ok(Child {
+            pid,
+            ended,
+            _held: held,
+        })
     }
 
     /// The process id.
@@ -107,12 +117,15 @@ impl Child {
 
     /// False once the process has ended.
     pub fn is_running(&self) -> bool {
-        !self.signals.is_closed()
+        !self.ended.load(Ordering::Relaxed)
     }
 
-    /// Sends a signal (`libc::SIGKILL` …); nothing happens if the process has ended.
+    /// Sends a signal (`libc::SIGKILL` …) before it returns; nothing happens if the process has ended. To be called on the
+    /// thread that started it: there it is reaped too, so the process id cannot become another's in between.
     pub fn signal(&self, signal: i32) {
-        let _ = self.signals.send(signal);
+        if self.is_running() {
+            send_signal(self.pid, signal);
+        }
     }
 }
 
@@ -145,24 +158,19 @@ fn die_with_parent(command: &mut Command) {
 /// Owns the process: only here is it reaped, so a signal never meets a process id that was given to another.
 async fn supervise(
     mut process: tokio::process::Child,
-    pid: u32,
-    mut orders: mpsc::UnboundedReceiver<i32>,
+    dropped: oneshot::Receiver<()>,
+    ended: Arc<AtomicBool>,
     tag: u64,
     events: mpsc::UnboundedSender<ChildEvent>,
 ) {
-    loop {
-        tokio::select! {
+    tokio::select! {
             biased;
-            order = orders.recv() => match order {
-                Some(signal) => send_signal(pid, signal),
-                None => return, // dropped, and `kill_on_drop` with it
-            },
+            _ = dropped => {} // and `kill_on_drop` with it
             status = process.wait() => {
+                ended.store(true, Ordering::Relaxed);
                 let status = status.map_or_else(|error| ExitStatus::Other(error.to_string()), describe);
                 let _ = events.send(ChildEvent::Exited { tag, status });
-                return;
             }
-        }
     }
 }
 

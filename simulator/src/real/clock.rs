@@ -23,6 +23,11 @@ impl RunClock {
         Time::ZERO + self.origin.elapsed()
     }
 
+    /// The time that it showed at a moment of the operating system's clock.
+    pub fn time_at(&self, moment: Instant) -> Time {
+        Time::ZERO + moment.saturating_duration_since(self.origin)
+    }
+
     /// The moment of the operating system's clock at which it shows `time`.
     pub fn instant(&self, time: Time) -> Instant {
         self.origin + (time - Time::ZERO)

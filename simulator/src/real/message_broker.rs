@@ -3,6 +3,7 @@
 //! In: what the command line and the scenario chose. Out: a URL at which a broker answers, what it is, and the process
 //! if the simulator started it. Every way in which this can fail ends in one sentence that says what to do.
 
+use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -128,7 +129,8 @@ async fn borrow(url: &str, keys: Vec<String>) -> Result<MessageBroker, Environme
         .query_async(&mut connection)
         .await
         .map_err(|error| unreachable(&shown, &error))?;
-    let facts = identify(&info);
+    let mut facts = identify(&info);
+    facts.configuration = configuration(&mut connection).await;
     check_eviction(&mut connection, &shown).await?;
     check_empty(&mut connection, &keys, &shown).await?;
     Ok(MessageBroker {
@@ -156,6 +158,27 @@ async fn check_eviction(connection: &mut MultiplexedConnection, url: &str) -> Re
              set it to `noeviction` (redis-cli CONFIG SET maxmemory-policy noeviction)"
         ))),
     }
+}
+
+/// What decides how much it keeps, as far as it says.
+async fn configuration(connection: &mut MultiplexedConnection) -> BTreeMap<String, String> {
+    let mut configuration = BTreeMap::new();
+    for name in [
+        "maxmemory",
+        "maxmemory-policy",
+        "appendonly",
+        "appendfsync",
+        "save",
+    ] {
+        let mut get = redis::cmd("CONFIG");
+        get.arg("GET").arg(name);
+        if let Ok(pairs) = get.query_async::<Vec<String>>(connection).await
+            && let [name, value] = pairs.as_slice()
+        {
+            configuration.insert(name.clone(), value.clone());
+        }
+    }
+    configuration
 }
 
 async fn check_empty(
@@ -242,6 +265,7 @@ async fn launch_server(
         .query_async::<String>(&mut connection)
         .await;
     broker.facts = info.map_or_else(|_| BrokerFacts::default(), |info| identify(&info));
+    broker.facts.configuration = configuration(&mut connection).await;
     Ok(broker)
 }
 
@@ -258,6 +282,7 @@ async fn launch_embedded(
     broker.facts = BrokerFacts {
         kind: "embedded".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        ..BrokerFacts::default()
     };
     Ok(broker)
 }
@@ -349,6 +374,7 @@ fn identify(info: &str) -> BrokerFacts {
     BrokerFacts {
         kind: kind.to_owned(),
         version: version.to_owned(),
+        ..BrokerFacts::default()
     }
 }
 

@@ -4,6 +4,8 @@
 //! (broker, floor, instances, the run itself, drain, end of all processes); everything that decides anything is in the
 //! pure modules, which the loop drives.
 
+mod alarm;
+mod canary;
 mod child;
 mod clock;
 mod embedded;
@@ -12,6 +14,7 @@ mod health_socket;
 mod instances;
 mod message_broker;
 mod northbound;
+mod null_run;
 mod run_loop;
 mod setup;
 mod socket;

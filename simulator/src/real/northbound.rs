@@ -3,15 +3,18 @@
 //! In: payloads for the request channel. Out: what is heard, and whether both connections stand. A lost connection is
 //! made again with a growing delay. Pub/sub keeps nothing for the absent, so after each reconnection the back end has
 //! to ask again; what was waiting to be published is dropped, because the back end publishes it again itself.
+//!
+//! They live on a thread of their own, so that what is heard has the time at which it came, however busy the run's loop is.
 
+use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use redis::aio::{MultiplexedConnection, PubSub, PubSubStream};
 use redis::{AsyncConnectionConfig, Client, Msg, RedisResult};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 
 use crate::backend::{Backoff, NorthboundEvent};
 use crate::dialect::{Channel, Channels};
@@ -31,24 +34,42 @@ fn classify(channels: &Channels, message: &Msg) -> Option<NorthboundEvent> {
     NorthboundEvent::heard(channel, message.get_payload_bytes())
 }
 
+/// What was heard, and when.
+#[derive(Debug)]
+pub struct Heard {
+    /// When it came.
+    pub at: Instant,
+    /// What.
+    pub event: NorthboundEvent,
+}
+
+impl Heard {
+    fn now(event: NorthboundEvent) -> Self {
+        Heard {
+            at: Instant::now(),
+            event,
+        }
+    }
+}
+
 /// The running connections. Dropping it ends them.
 pub struct Northbound {
     publications: mpsc::UnboundedSender<Arc<str>>,
-    events: mpsc::Receiver<NorthboundEvent>,
-    task: JoinHandle<()>,
+    events: mpsc::Receiver<Heard>,
 }
 
 impl Northbound {
     /// Starts connecting.
-    pub fn start(client: Client, channels: Channels) -> Self {
+    pub fn start(client: Client, channels: Channels) -> io::Result<Self> {
         let (publications, to_publish) = mpsc::unbounded_channel();
         let (heard, events) = mpsc::channel(WAITING_MESSAGES);
-        let task = tokio::spawn(keep_connected(client, channels, to_publish, heard));
-        Northbound {
-            publications,
-            events,
-            task,
-        }
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let connections = keep_connected(client, channels, to_publish, heard);
+        let thread = thread::Builder::new().name("northbound".to_owned());
+        thread.spawn(move || runtime.block_on(connections))?;
+        Ok(Northbound { publications, events })
     }
 
     /// Publishes on the request channel. The back end bounds how much: it publishes nothing while disconnected.
@@ -57,19 +78,13 @@ impl Northbound {
     }
 
     /// Waits for the next event.
-    pub async fn recv(&mut self) -> Option<NorthboundEvent> {
+    pub async fn recv(&mut self) -> Option<Heard> {
         self.events.recv().await
     }
 
     /// The next event, if one is there already.
-    pub fn try_recv(&mut self) -> Option<NorthboundEvent> {
+    pub fn try_recv(&mut self) -> Option<Heard> {
         self.events.try_recv().ok()
-    }
-}
-
-impl Drop for Northbound {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }
 
@@ -77,15 +92,15 @@ async fn keep_connected(
     client: Client,
     channels: Channels,
     mut publications: mpsc::UnboundedReceiver<Arc<str>>,
-    heard: mpsc::Sender<NorthboundEvent>,
+    heard: mpsc::Sender<Heard>,
 ) {
     let mut backoff = Backoff::default();
     let request = channels.name(Channel::Request);
-    loop {
+    while !heard.is_closed() {
         if let Ok((publisher, stream)) = connect(&client, &channels).await {
             backoff.succeeded();
             while publications.try_recv().is_ok() {}
-            if heard.send(NorthboundEvent::Connected).await.is_err() {
+            if heard.send(Heard::now(NorthboundEvent::Connected)).await.is_err() {
                 return;
             }
             let reason = tokio::select! {
@@ -93,7 +108,7 @@ async fn keep_connected(
                 reason = hear(stream, &channels, &heard) => reason,
             };
             if heard
-                .send(NorthboundEvent::Disconnected { reason })
+                .send(Heard::now(NorthboundEvent::Disconnected { reason }))
                 .await
                 .is_err()
             {
@@ -140,16 +155,12 @@ async fn publish(
     "the run is over".to_owned()
 }
 
-async fn hear(
-    mut stream: PubSubStream,
-    channels: &Channels,
-    heard: &mpsc::Sender<NorthboundEvent>,
-) -> String {
+async fn hear(mut stream: PubSubStream, channels: &Channels, heard: &mpsc::Sender<Heard>) -> String {
     while let Some(message) = stream.next().await {
         let Some(event) = classify(channels, &message) else {
             continue;
         };
-        if heard.send(event).await.is_err() {
+        if heard.send(Heard::now(event)).await.is_err() {
             return "the run is over".to_owned();
         }
     }
@@ -163,7 +174,7 @@ mod tests {
     use std::net::SocketAddr;
     use tokio::net::TcpListener;
     use tokio::sync::oneshot;
-    use tokio::task::LocalSet;
+    use tokio::task::{JoinHandle, LocalSet};
 
     /// The embedded broker at this address, until the sender is used or dropped.
     async fn broker_at(address: SocketAddr) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>) {
@@ -177,6 +188,10 @@ mod tests {
                 .unwrap();
         });
         (address, stop, serving)
+    }
+
+    async fn event(northbound: &mut Northbound) -> Option<NorthboundEvent> {
+        northbound.recv().await.map(|heard| heard.event)
     }
 
     fn run(test: impl Future<Output = ()>) {
@@ -203,18 +218,18 @@ mod tests {
         run(async {
             let (address, _stop, _serving) = broker_at("127.0.0.1:0".parse().unwrap()).await;
             let client = Client::open(format!("redis://{address}")).unwrap();
-            let mut northbound = Northbound::start(client, Channels::new("x:"));
+            let mut northbound = Northbound::start(client, Channels::new("x:")).unwrap();
             assert!(matches!(
-                northbound.recv().await,
+                event(&mut northbound).await,
                 Some(NorthboundEvent::Connected)
             ));
             publish(address, "LESHAN_RESP", "another cluster's").await;
             publish(address, "x:LESHAN_RESP", "an answer").await;
             publish(address, "x:LESHAN_REG_DEL", "an event").await;
             assert!(
-                matches!(northbound.recv().await, Some(NorthboundEvent::Response(text)) if text == "an answer")
+                matches!(event(&mut northbound).await, Some(NorthboundEvent::Response(text)) if text == "an answer")
             );
-            let Some(NorthboundEvent::Registration(channel, text)) = northbound.recv().await else {
+            let Some(NorthboundEvent::Registration(channel, text)) = event(&mut northbound).await else {
                 panic!("a registration event")
             };
             assert_eq!((channel, text.as_str()), (RegistrationChannel::Del, "an event"));
@@ -226,20 +241,20 @@ mod tests {
         run(async {
             let (address, stop, serving) = broker_at("127.0.0.1:0".parse().unwrap()).await;
             let client = Client::open(format!("redis://{address}")).unwrap();
-            let mut northbound = Northbound::start(client.clone(), Channels::new(""));
+            let mut northbound = Northbound::start(client.clone(), Channels::new("")).unwrap();
             assert!(matches!(
-                northbound.recv().await,
+                event(&mut northbound).await,
                 Some(NorthboundEvent::Connected)
             ));
             drop(stop);
             serving.await.unwrap();
             assert!(matches!(
-                northbound.recv().await,
+                event(&mut northbound).await,
                 Some(NorthboundEvent::Disconnected { .. })
             ));
             let (_, _stop, _serving) = broker_at(address).await;
             assert!(matches!(
-                northbound.recv().await,
+                event(&mut northbound).await,
                 Some(NorthboundEvent::Connected)
             ));
             let mut listener = client.get_async_pubsub().await.unwrap();

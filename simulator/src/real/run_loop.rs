@@ -11,12 +11,14 @@ use lwm2m::time::Time;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
+use super::alarm::Alarm;
+use super::canary::{Canary, Report};
 use super::child::ChildEvent;
 use super::clock::RunClock;
 use super::health_socket::HealthSocket;
 use super::instances::{Instances, State};
 use super::message_broker::BROKER_TAG;
-use super::northbound::Northbound;
+use super::northbound::{Heard, Northbound};
 use super::socket::FleetSocket;
 use crate::backend::NorthboundEvent;
 use crate::fault::FaultAction;
@@ -26,7 +28,7 @@ use crate::network::Packet;
 use crate::outside::Outside;
 use crate::progress::Progress;
 use crate::recorder::Recorder;
-use crate::report::{Harness, UsageSample};
+use crate::report::{AddedDelay, Harness, UsageSample};
 use crate::run::EnvironmentError;
 
 /// Batches that are read from the fleet's socket before everything else has its turn.
@@ -48,6 +50,10 @@ pub struct RunLoop {
     pub outside: Outside,
     /// The connections of the back end.
     pub northbound: Northbound,
+    /// Sees when the broker forgets.
+    pub canary: Canary,
+    /// Rings when something is due.
+    pub alarm: Alarm,
     /// The cluster.
     pub instances: Instances,
     /// Reports of the processes.
@@ -78,6 +84,8 @@ pub struct RunLoop {
     pub usage: Vec<UsageSample>,
     /// The longest time by which the load generator was late.
     pub lateness: Duration,
+    /// What the null run says.
+    pub added: Option<AddedDelay>,
     /// The longest time by which the loop came too late to what was due.
     pub lag: Duration,
 }
@@ -118,7 +126,8 @@ impl Interrupts {
 /// Why the loop woke up.
 enum Wake {
     Work,
-    Northbound(Option<NorthboundEvent>),
+    Northbound(Option<Heard>),
+    Canary(Option<Report>),
     Child(Option<ChildEvent>),
     Interrupted,
 }
@@ -131,9 +140,10 @@ impl RunLoop {
             if self.is_over() {
                 return Ok(false);
             }
-            match self.wait(interrupts).await {
+            match self.wait(interrupts).await? {
                 Wake::Work => {}
-                Wake::Northbound(event) => event.into_iter().for_each(|event| self.handle_northbound(event)),
+                Wake::Northbound(heard) => heard.into_iter().for_each(|heard| self.handle_northbound(heard)),
+                Wake::Canary(report) => report.into_iter().for_each(|report| self.handle_canary(&report)),
                 Wake::Child(report) => report.into_iter().for_each(|report| self.handle_child(report)),
                 Wake::Interrupted => return Ok(true),
             }
@@ -153,6 +163,9 @@ impl RunLoop {
             };
             self.handle_northbound(event);
         }
+        while let Some(report) = self.canary.try_recv() {
+            self.handle_canary(&report);
+        }
         while let Ok(report) = self.children.try_recv() {
             self.handle_child(report);
         }
@@ -167,10 +180,11 @@ impl RunLoop {
     }
 
     fn receive_datagrams(&mut self) -> Result<(), EnvironmentError> {
-        let now = self.clock.now();
-        let outside = &mut self.outside;
+        let (clock, outside) = (self.clock, &mut self.outside);
         for _ in 0..BATCHES_PER_TURN {
+            let mut came = None;
             let more = self.socket.receive(|received| {
+                let now = *came.get_or_insert_with(|| clock.now());
                 let packet = Packet {
                     device: received.device,
                     sender: u32::try_from(received.server).ok(),
@@ -229,8 +243,25 @@ impl RunLoop {
         }
     }
 
-    fn handle_northbound(&mut self, event: NorthboundEvent) {
-        let now = self.clock.now();
+    /// The broker still knew everything then, so what was seen until then belongs to its era; or it does not any more. What
+    /// was seen in between may belong to either, so that one begins at both ends.
+    fn handle_canary(&mut self, report: &Report) {
+        match report {
+            Report::Remembers(moment) => self.recorder.release(self.clock.time_at(*moment)),
+            Report::Forgot(reason) => {
+                let now = self.clock.now();
+                self.warn(format!("{reason}, a little before {now}: a new era begins"));
+                self.recorder.record_before_held(Event::Era {
+                    reason: format!("since here it is not known what the broker remembers, until {now}"),
+                });
+                let reason = (*reason).to_owned();
+                self.recorder.record(now, Event::Era { reason });
+            }
+        }
+    }
+
+    fn handle_northbound(&mut self, heard: Heard) {
+        let (now, event) = (self.clock.time_at(heard.at), heard.event);
         if let NorthboundEvent::Disconnected { reason } = &event {
             self.warn(format!("the back end lost its broker connection: {reason}"));
         }
@@ -294,23 +325,28 @@ impl RunLoop {
         deadlines.into_iter().flatten().fold(next, Time::min)
     }
 
-    async fn wait(&mut self, interrupts: &mut Interrupts) -> Wake {
-        let deadline = tokio::time::Instant::from_std(self.clock.instant(self.next_deadline()));
-        tokio::select! {
+    async fn wait(&mut self, interrupts: &mut Interrupts) -> Result<Wake, EnvironmentError> {
+        let deadline = self.clock.instant(self.next_deadline());
+        Ok(tokio::select! {
             biased;
             () = interrupts.recv() => Wake::Interrupted,
             _ = self.socket.readable() => Wake::Work,
             _ = self.health.readable() => Wake::Work,
             event = self.northbound.recv() => Wake::Northbound(event),
             report = self.children.recv() => Wake::Child(report),
-            () = tokio::time::sleep_until(deadline) => Wake::Work,
-        }
+            report = self.canary.recv() => Wake::Canary(report),
+            rung = self.alarm.wait_until(deadline) => match rung {
+                Ok(()) => Wake::Work,
+                Err(error) => return Err(EnvironmentError::new(format!("the run's timer failed: {error}"))),
+            },
+        })
     }
 
     /// How late it was itself.
     pub fn harness(&self) -> Harness {
         let millis = |time: Duration| time.as_secs_f64() * 1e3;
         Harness {
+            added_ms: self.added.clone(),
             lag_ms: millis(self.lag),
             late_ms: millis(self.lateness),
             drops: self.socket.kernel_drops(),
@@ -380,6 +416,10 @@ impl FaultWorld for RunLoop {
 
     fn apply_to_back_end(&mut self, _now: Time, _action: &FaultAction) -> Result<(), String> {
         Err(CANNOT.to_owned())
+    }
+
+    fn time_after(&self, _now: Time) -> Time {
+        self.clock.now()
     }
 
     fn record(&mut self, now: Time, event: Event) {

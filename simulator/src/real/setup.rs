@@ -9,6 +9,8 @@ use lwm2m::time::Time;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use super::alarm::Alarm;
+use super::canary::Canary;
 use super::child::ChildEvent;
 use super::clock::{RunClock, unix_millis};
 use super::floor;
@@ -16,12 +18,13 @@ use super::health_socket::HealthSocket;
 use super::instances::{Instances, State};
 use super::message_broker::MessageBroker;
 use super::northbound::Northbound;
+use super::null_run;
 use super::run_loop::{Interrupts, ResidentMemory, RunLoop};
 use super::socket::FleetSocket;
 use super::usage::Usage;
 use crate::backend::NorthboundEvent;
 use crate::dialect::Channels;
-use crate::facts::{Floor, InstanceCost, ProcessCost, RunFacts};
+use crate::facts::{AddedDelay, Floor, InstanceCost, ProcessCost, RunFacts};
 use crate::fleet::FleetConfig;
 use crate::history::{Event, HistoryWriter};
 use crate::outside::Outside;
@@ -43,6 +46,7 @@ const FLOOR_TIME: Duration = Duration::from_secs(1);
 struct Environment {
     broker: MessageBroker,
     floor: Option<Floor>,
+    added: Option<AddedDelay>,
     instances: Instances,
     children: mpsc::UnboundedReceiver<ChildEvent>,
     northbound: Northbound,
@@ -65,6 +69,7 @@ pub async fn carry_out(scenario: &Scenario, options: &RunOptions) -> Result<Outc
     let Environment {
         broker,
         floor,
+        added,
         instances,
         children,
         northbound,
@@ -75,13 +80,22 @@ pub async fn carry_out(scenario: &Scenario, options: &RunOptions) -> Result<Outc
         instances,
         children,
         northbound,
+        canary: Canary::start(broker.client(), canary_key()),
         progress,
         idle_kib,
+        added,
     };
     let mut world = build(scenario, options, parts).await?;
+    world.recorder.record(
+        Time::ZERO,
+        Event::Era {
+            reason: "the run began".to_owned(),
+        },
+    );
     events
         .into_iter()
         .for_each(|event| world.recorder.record(Time::ZERO, event));
+    world.recorder.hold();
     let interrupted = world.run(&mut interrupts).await?;
     world
         .recorder
@@ -120,7 +134,7 @@ fn interrupted_early(
 fn recorder(scenario: &Scenario, options: &RunOptions) -> Result<Recorder, EnvironmentError> {
     let header = header(scenario, options.seed, "real", unix_millis());
     let writer = HistoryWriter::create(&options.out.join(HISTORY_FILE), &header);
-    writer.map(Recorder::new).map_err(|error| cannot_write(&error))
+    Recorder::new(writer.map_err(|error| cannot_write(&error))?)
 }
 
 /// Broker, floor, instances, the back end's connections.
@@ -143,10 +157,12 @@ async fn prepare(
         cpu_us_per_datagram: echo.cpu_us_per_datagram,
         datagrams_per_s: echo.datagrams_per_s,
     });
+    let added = null_run::measure().await.ok().flatten();
     let mut instances = Instances::new(scenario, &broker.url, &options.out, events)
         .map_err(|error| EnvironmentError::new(format!("no free UDP ports on 127.0.0.1: {error}")))?;
     let channels = Channels::new(&scenario.cluster.channel_prefix);
-    let mut northbound = Northbound::start(broker.client(), channels);
+    let mut northbound = Northbound::start(broker.client(), channels)
+        .map_err(|error| EnvironmentError::new(format!("no thread for the back end: {error}")))?;
     let mut told = start_all(&mut instances)?;
     let ready = all_ready(&mut instances, &mut children, &mut told);
     if timeout(READY_LIMIT, ready)
@@ -168,6 +184,7 @@ async fn prepare(
     Ok(Environment {
         broker,
         floor,
+        added,
         instances,
         children,
         northbound,
@@ -229,8 +246,8 @@ fn not_ready(instances: &Instances, out: &Path) -> EnvironmentError {
 
 /// Waits for the back end's connections; nothing but that can be heard before the first device.
 async fn connected(northbound: &mut Northbound) {
-    while let Some(event) = northbound.recv().await {
-        if matches!(event, NorthboundEvent::Connected) {
+    while let Some(heard) = northbound.recv().await {
+        if matches!(heard.event, NorthboundEvent::Connected) {
             return;
         }
     }
@@ -240,8 +257,15 @@ struct Parts {
     instances: Instances,
     children: mpsc::UnboundedReceiver<ChildEvent>,
     northbound: Northbound,
+    canary: Canary,
     progress: Progress,
     idle_kib: u64,
+    added: Option<AddedDelay>,
+}
+
+/// Nobody else's, also if another run uses the same broker.
+fn canary_key() -> String {
+    format!("simulator:canary:{}:{}", std::process::id(), unix_millis())
 }
 
 /// Puts the loop together. Its clock starts here.
@@ -252,6 +276,8 @@ async fn build(scenario: &Scenario, options: &RunOptions, parts: Parts) -> Resul
         EnvironmentError::new(format!("the devices' UDP socket could not be opened: {error}"))
     })?;
     let recorder = recorder(scenario, options)?;
+    let alarm = Alarm::new()
+        .map_err(|error| EnvironmentError::new(format!("the run's timer could not be made: {error}")))?;
     let fleet = fleet_config(scenario);
     let clock = RunClock::start();
     let instances = parts.instances.all().len();
@@ -267,6 +293,9 @@ async fn build(scenario: &Scenario, options: &RunOptions, parts: Parts) -> Resul
         idle,
         outside,
         northbound: parts.northbound,
+        canary: parts.canary,
+        alarm,
+        added: parts.added,
         instances: parts.instances,
         children: parts.children,
         socket,
@@ -312,6 +341,8 @@ fn facts(world: &RunLoop, broker: &MessageBroker, floor: Option<Floor>, began: I
     let mut warnings = world.warnings.clone();
     warnings.extend(world.harness_warnings());
     RunFacts {
+        // The caller knows the scenario as it was run.
+        provenance: None,
         broker: broker.facts.clone(),
         wall_s: began.elapsed().as_secs_f64(),
         instances,
@@ -348,6 +379,7 @@ async fn end(world: RunLoop, broker: &MessageBroker) -> Result<(), EnvironmentEr
         mut instances,
         mut children,
         northbound,
+        canary,
         ..
     } = world;
     recorder.finish()?;
@@ -361,6 +393,7 @@ async fn end(world: RunLoop, broker: &MessageBroker) -> Result<(), EnvironmentEr
         // SIGKILL cannot be refused, so this ends.
         all_down(&mut instances, &mut children).await;
     }
+    canary.remove().await;
     let cleared = broker.clear().await;
     cleared.map_err(|error| EnvironmentError::new(format!("the run's keys could not be removed: {error}")))
 }

@@ -146,6 +146,7 @@ impl Reading {
             question: scenario.question.clone(),
             seed: scenario.seed,
             version: env!("CARGO_PKG_VERSION").into(),
+            provenance: facts.provenance.clone(),
             broker: facts.broker.clone(),
             duration_s: self.tally.last_us() as f64 / 1e6,
             wall_s: facts.wall_s,

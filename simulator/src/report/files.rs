@@ -10,6 +10,9 @@ use super::{Judged, Report, RunFacts, markdown};
 /// What the world knew beside the history.
 pub const FACTS_FILE: &str = "facts.json";
 
+/// The report for machines.
+pub const REPORT_FILE: &str = "report.json";
+
 /// A file of the report directory could not be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
@@ -35,10 +38,10 @@ pub enum ReportError {
 pub fn write_report(directory: &Path, judged: &Judged) -> Result<(), ReportError> {
     let json = serde_json::to_string_pretty(&judged.report).map_err(io::Error::from);
     let json = json.map_err(|source| ReportError::Io {
-        path: directory.join("report.json"),
+        path: directory.join(REPORT_FILE),
         source,
     })?;
-    write(&directory.join("report.json"), &(json + "\n"))?;
+    write(&directory.join(REPORT_FILE), &(json + "\n"))?;
     write(&directory.join("report.md"), &markdown(&judged.report))?;
     write(&directory.join("latency.hgrm"), &hgrm(&judged.latency))
 }

@@ -1,7 +1,7 @@
 //! `report.md`: the report for a pull request.
 
 use super::screen::{millis, number};
-use super::{Percentiles, Report, Verdict};
+use super::{Percentiles, Provenance, Report, Verdict};
 use crate::checker::whose;
 
 /// Counter-examples told in full; the others are in report.json.
@@ -52,6 +52,24 @@ fn head(report: &Report) -> String {
         report.duration_s,
         report.wall_s,
         report.version
+    ) + &provenance(report)
+}
+
+fn provenance(report: &Report) -> String {
+    let Some(Provenance { build, machine, .. }) = &report.provenance else {
+        return String::new();
+    };
+    let configuration = report.broker.configuration.iter();
+    let configuration: Vec<String> = configuration
+        .map(|(name, value)| format!("{name} `{value}`"))
+        .collect();
+    let broker = match configuration.is_empty() {
+        true => String::new(),
+        false => format!(" · broker: {}", configuration.join(", ")),
+    };
+    format!(
+        "\nCommit {} ({}) · {} × {} · Linux {}{broker}\n",
+        build.commit, build.profile, machine.cores, machine.cpu, machine.kernel
     )
 }
 

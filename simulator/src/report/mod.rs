@@ -26,10 +26,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use crate::facts::{
-    BrokerFacts, Floor, Harness, InstanceCost, ProcessCost, RunFacts, Unsent, UsageSample,
+    AddedDelay, BrokerFacts, Build, Floor, Harness, InstanceCost, Machine, ProcessCost, Provenance, RunFacts,
+    Unsent, UsageSample,
 };
 pub use assemble::{Judged, judge, judge_entries};
-pub use files::{FACTS_FILE, ReportError, read_facts, write_facts, write_report};
+pub use files::{FACTS_FILE, REPORT_FILE, ReportError, read_facts, write_facts, write_report};
 pub use markdown::markdown;
 pub use screen::{Style, brief, screen};
 
@@ -55,6 +56,8 @@ pub struct Report {
     pub world: String,
     /// The simulator's version.
     pub version: String,
+    /// What was run, and on what.
+    pub provenance: Option<Provenance>,
     /// The broker under the cluster.
     pub broker: BrokerFacts,
     /// How long the run lasted on its own clock, drain included.

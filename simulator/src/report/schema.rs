@@ -87,11 +87,18 @@ fn full() -> Report {
             floor: Some(Floor::default()),
         },
         harness: Some(Harness {
+            added_ms: Some(AddedDelay {
+                n: 1,
+                p50: 0.5,
+                p99: 0.5,
+                max: 0.5,
+            }),
             lag_ms: 0.5,
             late_ms: 0.5,
             drops: 0,
         }),
         reason: Some(String::new()),
+        provenance: Some(Provenance::default()),
         ..Report::default()
     }
 }
@@ -177,6 +184,8 @@ pub fn json_schema() -> Json {
     let instance = shape(&json!({"cpu": 0.5, "rss_kib": 1}));
     schema["properties"]["series"]["items"]["properties"]["instances"] =
         json!({"type": "object", "additionalProperties": instance});
+    schema["properties"]["broker"]["properties"]["configuration"] =
+        json!({"type": "object", "additionalProperties": {"type": "string"}});
     schema["properties"]["expectations"]["items"]["properties"]["actual"] = json!(true);
     schema
 }

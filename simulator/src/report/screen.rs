@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{ExpectationOutcome, Percentiles, Report, Verdict};
+use super::{ExpectationOutcome, Harness, Percentiles, Provenance, Report, Verdict};
 use crate::checker::{Breach, whose};
 
 /// Violations shown; the files have more.
@@ -153,6 +153,8 @@ fn numbers(report: &Report, style: Style) -> Vec<String> {
         ));
     }
     lines.push(cost(report));
+    lines.extend(report.harness.as_ref().map(harness));
+    lines.extend(report.provenance.as_ref().map(provenance));
     lines
 }
 
@@ -168,6 +170,28 @@ fn codes(report: &Report) -> String {
     } else {
         format!(" ({})", codes.join(", "))
     }
+}
+
+fn provenance(provenance: &Provenance) -> String {
+    let Provenance { build, machine, .. } = provenance;
+    let (commit, profile) = (&build.commit, &build.profile);
+    format!(
+        "  build      {commit} ({profile}) on {} × {}, Linux {}",
+        machine.cores, machine.cpu, machine.kernel
+    )
+}
+
+/// Its own share in what was measured.
+fn harness(harness: &Harness) -> String {
+    let added = harness.added_ms.as_ref().map_or(String::new(), |added| {
+        let [p50, p99] = [added.p50, added.p99].map(|value| millis(Some(value)));
+        format!("adds p50 {p50} · p99 {p99} ms to an exchange · ")
+    });
+    let [lag, late] = [harness.lag_ms, harness.late_ms].map(|value| millis(Some(value)));
+    let drops = harness.drops;
+    format!(
+        "  harness    {added}loop up to {lag} ms late · requests up to {late} ms late · {drops} datagrams dropped"
+    )
 }
 
 fn cost(report: &Report) -> String {

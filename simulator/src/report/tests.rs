@@ -1,5 +1,6 @@
 //! From histories to figures.
 
+mod comparison;
 mod figures;
 
 use super::assemble::Reading;

@@ -52,7 +52,7 @@ pub fn run_until(
     let history = options.out.join(HISTORY_FILE);
     let header = header(scenario, options.seed, "virtual", 0);
     let writer = HistoryWriter::create(&history, &header).map_err(|error| cannot_write(&error))?;
-    let mut recorder = Recorder::new(writer);
+    let mut recorder = Recorder::new(writer)?;
     let progress = Progress::new(options.quiet, scenario.duration);
     let mut world = World::new(scenario, options.seed, progress)?;
     let mut ended_early = false;
@@ -76,6 +76,7 @@ pub fn run_until(
         broker: BrokerFacts {
             kind: "embedded".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            ..BrokerFacts::default()
         },
         unsent: world.unsent(),
         warnings: world.warnings(),
