@@ -9,6 +9,7 @@ use rustc_hash::FxHashMap;
 
 use super::Rules;
 use super::endpoint::{Endpoint, Registered};
+pub use super::endpoint::{EndpointId, TicketId};
 use super::message::{Body, Message};
 use super::timeline::Timeline;
 use crate::dialect::ErrorCode;
@@ -18,11 +19,6 @@ use crate::operation::{Method, RequestKind};
 
 /// So long a refusal is remembered, by the broker's clock (rule 3).
 const REFUSAL_US: i64 = 10_000_000;
-
-/// The index of a ticket in the book.
-pub type TicketId = u32;
-/// The index of an endpoint in the book.
-pub type EndpointId = u32;
 
 /// How a ticket ended.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,6 +1,9 @@
 //! What is known of one endpoint: its registration as announced, its device as it says itself, its open tickets.
 
-use super::book::TicketId;
+/// The index of a ticket in the book.
+pub type TicketId = u32;
+/// The index of an endpoint in the book.
+pub type EndpointId = u32;
 
 /// What the announcements say of an endpoint.
 #[derive(Copy, Clone, Debug, Default, PartialEq)]
