@@ -5,6 +5,7 @@
 
 mod inputs;
 mod interrupt;
+mod output;
 mod quick;
 mod repeat;
 mod run;

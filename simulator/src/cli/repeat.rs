@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::run::{Form, show};
+use super::output::{Form, show};
 use super::{End, Failure, say};
 use crate::experiment::{World, run_once};
 use crate::report::Report;

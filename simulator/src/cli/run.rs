@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use super::inputs::{parse_scenario, read_reports, read_scenario};
-use super::{End, Failure, RunArguments, interrupt, repeat, say, style, verbs};
+use super::output::Form;
+use super::{End, Failure, RunArguments, interrupt, repeat, verbs};
 use crate::experiment::{World, new_report_directory};
-use crate::report::{Report, brief, screen};
 use crate::run::{EnvironmentError, RunOptions};
 use crate::scenario::Scenario;
 
@@ -69,25 +69,6 @@ impl From<EnvironmentError> for Failure {
     fn from(error: EnvironmentError) -> Failure {
         Failure::Environment(error.to_string())
     }
-}
-
-/// What is printed of a run.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// One screen.
-    Screen,
-    /// The headline and what failed.
-    Brief,
-    /// report.json
-    Json,
-}
-
-pub fn show(report: &Report, out: &Path, form: Form) {
-    say(&match form {
-        Form::Screen => screen(report, out, style()),
-        Form::Brief => brief(report, out, style()),
-        Form::Json => format!("{:#}\n", report.to_json()),
-    });
 }
 
 /// Makes the report directory, which must be empty: files of two runs side by side would lie.
