@@ -6,6 +6,7 @@ use crate::member::InstanceId;
 use crate::mutant::Mutant;
 use crate::mutant::Planted;
 use crate::net;
+use crate::store::protocol::times::LEASES;
 use clap::{Parser, ValueEnum};
 use lwm2m::coap::TransmissionParameters;
 use rand::TryRng;
@@ -62,15 +63,15 @@ struct Arguments {
     #[arg(long, value_enum, default_value_t = DialectName::Wiki)]
     dialect: DialectName,
 
-    /// How long the outcome of a ticket is remembered for repeats.
-    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    /// How long the outcome of a ticket is remembered for repeats, the same for all instances: at least three leases and 1.5 s.
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = retention)]
     ticket_retention: Duration,
 
     /// How many outcomes are remembered at most, in all.
     #[arg(long, value_name = "COUNT", default_value_t = 1_048_576)]
     retained_outcomes: usize,
 
-    /// Requests at a time with one device (RFC 7252, 4.7).
+    /// Requests at a time with one device (RFC 7252, 4.7), the same for all instances.
     #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     nstart: u16,
 
@@ -122,11 +123,19 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 fn lease(text: &str) -> Result<Duration, String> {
     let lease = duration(text)?;
-    if (Duration::from_millis(200)..=Duration::from_secs(60)).contains(&lease) {
+    if (LEASES.0..=LEASES.1).contains(&lease) {
         Ok(lease)
     } else {
         Err(format!("expected 200ms to 60s, found {text}"))
     }
+}
+
+fn retention(text: &str) -> Result<Duration, String> {
+    let retention = duration(text)?;
+    if retention.is_zero() {
+        return Err("expected more than nothing: an outcome that is not remembered is no outcome".to_owned());
+    }
+    Ok(retention)
 }
 
 fn prefix(text: &str) -> Result<String, String> {
@@ -197,6 +206,7 @@ fn start(arguments: Arguments) -> anyhow::Result<()> {
     let seed = random.try_next_u64()?;
     let nonce = format!("{:016x}", random.try_next_u64()?);
     let config = configure(arguments, bound, nonce);
+    config.check().map_err(anyhow::Error::msg)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

@@ -6,6 +6,7 @@
 use broker::{ClientId, Keyspace, Limits, Reply};
 use server::store::Call;
 use server::store::protocol::calls::{Arguments, Caller, Join, Renew};
+use server::store::protocol::schema::LAYOUT;
 use server::store::protocol::{BrokerTime, Generation};
 
 /// A broker with a cluster whose lease is 1 s.
@@ -38,6 +39,9 @@ impl Cluster {
             dialect: "wiki",
             partitions: 256,
             known,
+            layout: LAYOUT,
+            nstart: 1,
+            retention: 300_000,
         };
         // Who joins was nobody before.
         self.answer(at_ms, id, 0, &join)

@@ -335,3 +335,40 @@ fn whoever_is_told_to_stop_before_it_is_a_member_waits_for_nothing_but_its_end()
     world.advance(51);
     assert!(world.has_left(second));
 }
+
+#[test]
+fn an_instance_with_another_lease_than_the_cluster_is_told_both() {
+    let mut world = World::new(1);
+    world.lease = Duration::from_secs(5);
+    let b = world.add("B", Limits::default());
+    let said = world.fatal(b).unwrap_or_default();
+    assert!(
+        said.contains("go by --lease 1000ms, this instance by --lease 5000ms"),
+        "{said}"
+    );
+    world.advance(30_000);
+    assert_eq!(world.ready(A), ["A#1"]);
+}
+
+#[test]
+fn whoever_finds_no_living_member_decides_on_the_lease_anew() {
+    let mut world = World::new(1);
+    world.kill(A);
+    world.advance(2000);
+    world.lease = Duration::from_secs(5);
+    let b = world.add("B", Limits::default());
+    world.advance(10_000);
+    assert_eq!((world.fatal(b), world.ready(b)), (None, &["B#1".to_owned()][..]));
+}
+
+#[test]
+fn data_of_another_layout_is_refused_with_both_numbers() {
+    let mut world = World::new(0);
+    world.command_of_operator(&["HSET", "{m}c", "gen", "1", "layout", "9"]);
+    let a = world.add("A", Limits::default());
+    let said = world.fatal(a).unwrap_or_default();
+    assert!(
+        said.contains("is of layout 9, this version needs layout 2"),
+        "{said}"
+    );
+}

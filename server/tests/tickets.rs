@@ -7,6 +7,8 @@ mod support;
 use lwm2m::coap::{Code, Kind, Message};
 use server::instance::Limits;
 use server::partition::Partition;
+use std::time::Duration;
+use support::ledger::{endpoint_of, requests};
 use support::{World, device};
 
 const A: usize = 0;
@@ -480,4 +482,18 @@ fn a_partition_is_swept_for_an_own_exchange_that_lasts_and_for_none_that_does_no
     assert_eq!(sweeps(&mut world), 0);
     world.advance(700);
     assert!(sweeps(&mut world) > 0);
+}
+
+#[test]
+fn what_was_refused_is_not_executed_when_a_long_lease_lets_it_be_replayed_late() {
+    let mut world = World::with_lease(2, Limits::default(), Duration::from_secs(10));
+    let ep = endpoint_of(&mut world, "A#1");
+    world.execute_request(&ep, "t1");
+    assert!(world.answers()[0].contains("UNKNOWN_ENDPOINT"));
+    world.advance(4000);
+    world.register(B, &ep, device(1));
+    world.kill(A);
+    world.advance(25_000);
+    assert_eq!(requests(&mut world).len(), 0);
+    assert_eq!(world.answers(), Vec::<String>::new());
 }

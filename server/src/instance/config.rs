@@ -3,6 +3,7 @@
 use super::admission::Shares;
 use crate::member::InstanceId;
 use crate::mutant::Planted;
+use crate::store::protocol::times;
 use lwm2m::coap;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -107,6 +108,22 @@ impl Config {
             known_in_responses: KNOWN_IN_RESPONSES,
             ..coap::Config::default()
         }
+    }
+
+    /// Whether times stand to each other as the ticket contract needs it; if not, what was expected and found.
+    pub fn check(&self) -> Result<(), String> {
+        times::check_transmission(&self.parameters)?;
+        let least = times::least_retention(self.lease);
+        if self.retention < least {
+            return Err(format!(
+                "--ticket-retention {} ms: expected at least {} ms, because with --lease {} ms a request may be replayed, and \
+                 executed again, for so long",
+                self.retention.as_millis(),
+                least.as_millis(),
+                self.lease.as_millis()
+            ));
+        }
+        Ok(())
     }
 
     /// The lease ends here a little earlier than at the broker.

@@ -177,6 +177,9 @@ impl Instance {
             dialect: self.config.dialect.name(),
             partitions: u32::from(PARTITIONS),
             known: self.generation,
+            layout: schema::LAYOUT,
+            nstart: self.config.nstart,
+            retention: self.config.retention.as_millis() as u64,
         };
         self.call_cluster(Purpose::Join { sent_at }, &join);
     }
@@ -199,11 +202,31 @@ impl Instance {
                  {found}, or use another --channel-prefix or database",
                 self.config.dialect.name()
             )),
+            Joined::Layout(found) => self.fatal(&format!(
+                "the data in this Redis is of layout {found}, this version needs layout {}; start the version that wrote it, or \
+                 use another --channel-prefix or database",
+                schema::LAYOUT
+            )),
+            Joined::Parameter { name, found } => self.other_parameter(&name, &found),
             Joined::Partitions(found) => self.fatal(&format!(
                 "the cluster in this Redis has {found} partitions, this version needs {PARTITIONS}; use another \
                  --channel-prefix or database"
             )),
         }
+    }
+
+    /// The members that are there go by another value than this instance.
+    fn other_parameter(&mut self, name: &str, found: &str) {
+        let (option, own) = match name {
+            "lease" => ("--lease", self.config.lease.as_millis() as u64),
+            "retention" => ("--ticket-retention", self.config.retention.as_millis() as u64),
+            _ => ("--nstart", self.config.nstart as u64),
+        };
+        let unit = if option == "--nstart" { "" } else { "ms" };
+        self.fatal(&format!(
+            "the members of this cluster go by {option} {found}{unit}, this instance by {option} {own}{unit}; start it with \
+             theirs, or stop all of them before the first starts with another"
+        ));
     }
 
     fn fatal(&mut self, message: &str) {

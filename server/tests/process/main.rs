@@ -148,6 +148,10 @@ fn a_wrong_command_line_is_one_line_that_says_what_was_expected() {
             &["-n", "A", "--lease", "1ms"][..],
             "expected 200ms to 60s, found 1ms",
         ),
+        (
+            &["-n", "A", "--ticket-retention", "0s"][..],
+            "expected more than nothing",
+        ),
         (&["-n", "A", "--coap", "here"][..], "'--coap <ADDRESS>'"),
         (&["-n", "A", "--dialect", "latin"][..], "[possible values: wiki"),
         (
@@ -171,6 +175,13 @@ fn each_start_error_is_one_line_that_says_what_to_do() {
     let line = start_error(&["-n", "A", "--coap", "127.0.0.1:0", "-r", &dead], 3);
     assert!(
         line.contains("no Redis at 127.0.0.1:") && line.contains("name another with -r"),
+        "{line}"
+    );
+    let short = ["--lease", "60s", "--ticket-retention", "3m"];
+    let arguments = [&["-n", "A", "--coap", "127.0.0.1:0", "-r", &dead][..], &short].concat();
+    let line = start_error(&arguments, 3);
+    assert!(
+        line.contains("--ticket-retention 180000 ms: expected at least 181500 ms"),
         "{line}"
     );
     let line = start_error(&["-n", "A", "--coap", "127.0.0.1:0", "-r", "http://127.0.0.1"], 3);

@@ -103,6 +103,14 @@ impl World {
         self.broker.disconnect(client);
     }
 
+    /// Somebody else writes into the store.
+    pub fn command_of_operator(&mut self, words: &[&str]) {
+        let client = self.broker.connect();
+        let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+        self.command(client, &words);
+        self.broker.disconnect(client);
+    }
+
     /// Writes into what the store has of an endpoint.
     pub fn set_field(&mut self, ep: &str, field: &str, value: &str) {
         let base = Partition::of(ep).key("");

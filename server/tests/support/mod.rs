@@ -67,6 +67,8 @@ pub struct World {
     heard: Vec<(String, String)>,
     sent: Vec<Sent>,
     next_mid: u16,
+    /// That of instances that are added from now on.
+    pub lease: Duration,
     seed: u64,
     clock_jump_us: i64,
     twice: bool,
@@ -85,6 +87,10 @@ impl World {
     }
 
     pub fn with_limits(instances: usize, limits: Limits) -> World {
+        World::with_lease(instances, limits, Duration::from_secs(1))
+    }
+
+    pub fn with_lease(instances: usize, limits: Limits, lease: Duration) -> World {
         let mut broker = Keyspace::new(broker::Limits::default());
         let back_end = broker.connect();
         let mut world = World {
@@ -97,6 +103,7 @@ impl World {
             heard: Vec::new(),
             sent: Vec::new(),
             next_mid: 1,
+            lease,
             seed: 1,
             clock_jump_us: 0,
             twice: false,
@@ -111,7 +118,7 @@ impl World {
             world.add(&char::from(b'A' + n as u8).to_string(), limits.clone());
         }
         // A member is given partitions once it has listened for two leases and a second.
-        world.advance(5000);
+        world.advance(lease.as_millis() as u64 * 4 + 1000);
         world.heard.clear();
         world
     }
@@ -143,7 +150,7 @@ impl World {
             id: id.parse().unwrap(),
             nonce: format!("process {n}"),
             address: SocketAddr::from(([127, 0, 0, 1], 5001 + n as u16)),
-            lease: Duration::from_secs(1),
+            lease: self.lease,
             prefix: String::new(),
             dialect: Dialect::Wiki,
             retention: Duration::from_secs(300),

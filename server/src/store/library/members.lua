@@ -35,6 +35,15 @@ local function speaker(c)
   return {lease = tonumber(f[3]), since = tonumber(f[4]), heard = tonumber(f[5]), ready = f[6]}
 end
 
+-- True if another id has a lease that is not over.
+local function somebody_lives(c)
+  for _, id in ipairs(call('SMEMBERS', c.base .. Key.IDS)) do
+    local f = call('HMGET', c.base .. Key.MEMBER .. id, Member.STATE, Member.LEASE)
+    if id ~= c.id and f[1] == Member.ALIVE and tonumber(f[2]) >= c.now then return true end
+  end
+  return false
+end
+
 -- If the broker's clock was set back since a member last renewed (`renewed`), the times from which members count go back
 -- with it: who has renewed or listened for long enough has done so still. Answers by how much.
 local function follow_clock(c, renewed)

@@ -164,15 +164,15 @@ local function served_before(c, list, uplink)
   return stored
 end
 
--- A list that is no longer than 256 bytes is kept whole: to look through it each time costs more than a few entries that
--- are too old. Beyond that, as many (32) as can still have copies, but not without end.
-local function remember_uplink(c, list, uplink, stored)
+-- A list is looked through for what is too old only once in eight times, because that costs more than all else that an Update
+-- does: then as many (32) are kept as can still have copies. `number` counts the times.
+local function remember_uplink(c, list, uplink, stored, number)
   list = uplink .. '=' .. c.seconds .. '=' .. stored .. ';' .. (list or '')
-  if #list <= 256 then return list end
-  local number, position = 0, 0
+  if #list <= 256 or number % 8 ~= 0 then return list end
+  local entries, position = 0, 0
   for seconds, next_entry in list:gmatch('=(%d+)=[^;]*;()') do
-    number = number + 1
-    if number > 32 or c.seconds - seconds > Time.UPLINK_SECONDS then break end
+    entries = entries + 1
+    if entries > 32 or c.seconds - seconds > Time.UPLINK_SECONDS then break end
     position = next_entry - 1
   end
   return list:sub(1, position)

@@ -101,6 +101,12 @@ call! {
         partitions: u32,
         /// The highest generation that was heard of.
         known: Generation,
+        /// [`super::schema::LAYOUT`]
+        layout: u32,
+        /// Exchanges at a time with one device.
+        nstart: usize,
+        /// How long (ms) outcomes are remembered.
+        retention: u64,
     }
 }
 

@@ -286,6 +286,15 @@ pub enum Joined {
     Dialect(String),
     /// The cluster has another number of partitions.
     Partitions(String),
+    /// The data is of another layout.
+    Layout(String),
+    /// Those who are there go by another value.
+    Parameter {
+        /// Of which parameter.
+        name: String,
+        /// Theirs.
+        found: String,
+    },
 }
 
 /// What a new member is told.
@@ -351,6 +360,11 @@ pub fn joined(reply: &Reply) -> Result<ClusterAnswer<Joined>, Malformed> {
             lease: reader.time()?,
         },
         "FULL" => Joined::Full,
+        "LAYOUT" => Joined::Layout(reader.text("a layout")?.to_owned()),
+        "PARAMETER" => Joined::Parameter {
+            name: reader.text("the name of a parameter")?.to_owned(),
+            found: reader.text("its value")?.to_owned(),
+        },
         "DIALECT" => Joined::Dialect(reader.text("a dialect")?.to_owned()),
         "PARTITIONS" => Joined::Partitions(reader.text("a number of partitions")?.to_owned()),
         _ => return reader.unknown_status(),
@@ -408,7 +422,15 @@ fn no_member(status: &str) -> Option<NoMember> {
 /// Every status with which a script can answer.
 pub fn statuses(script: Script) -> &'static [&'static str] {
     match script {
-        Script::Join => &["DIALECT", "FULL", "HELD", "OK", "PARTITIONS"],
+        Script::Join => &[
+            "DIALECT",
+            "FULL",
+            "HELD",
+            "LAYOUT",
+            "OK",
+            "PARAMETER",
+            "PARTITIONS",
+        ],
         Script::Renew => &["DEAD", "DEAF", "LEASE", "OK", "UNKNOWN"],
         Script::MarkDead => &["DEAD", "EARLY", "LEASE", "OK", "UNKNOWN"],
         Script::Leave => &["DEAD", "LEASE", "OK", "UNKNOWN"],

@@ -5,6 +5,10 @@
 
 use super::times;
 
+/// Which keys and fields there are, and what they mean: grows with each change that older versions can't live with. Clusters
+/// before the first that knew of layouts are of layout 1.
+pub const LAYOUT: u32 = 2;
+
 /// Declares one table for both languages.
 macro_rules! table {
     ($(#[$about:meta])* $module:ident, $lua:literal: $($(#[$doc:meta])* $name:ident = $value:literal),+ $(,)?) => {
@@ -138,6 +142,14 @@ table! {
     PARTITIONS = "partitions",
     /// The shapes of the JSON.
     DIALECT = "dialect",
+    /// [`super::LAYOUT`]
+    LAYOUT = "layout",
+    /// How long leases are (ms).
+    LEASE = "lease",
+    /// Exchanges at a time with one device.
+    NSTART = "nstart",
+    /// How long outcomes are remembered (ms).
+    RETENTION = "retention",
     /// Counts tags.
     TAGS = "tags",
 }

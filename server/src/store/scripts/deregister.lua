@@ -10,5 +10,5 @@ end
 local source = call('HGET', c.base .. Key.ENDPOINT .. endpoint, Endpoint.SOURCE)
 if source ~= uplink:match('@(.*)$') then return count(c, 'STRANGER') end
 count(c)
-bury_registration(c, endpoint, 'deregistered', remember_uplink(c, '', uplink, ''))
+bury_registration(c, endpoint, 'deregistered', remember_uplink(c, '', uplink, '', 0))
 return c.reply

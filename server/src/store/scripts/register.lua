@@ -28,7 +28,7 @@ local now = time_text(c)
 call('HSET', key, Endpoint.ID, id, Endpoint.REGISTERED, now, Endpoint.WAY, way, Endpoint.SOURCE, uplink:match('@(.*)$'),
   Endpoint.LIFETIME, lifetime, Endpoint.MEMBERS, members, Endpoint.LENGTHS, lengths, Endpoint.VERSION, version,
   Endpoint.ROOT, root, Endpoint.LAST_UPDATE, now, Endpoint.REV, rev, Endpoint.MESSAGE_IDS, ids or 0,
-  Endpoint.REGISTERS, remember_uplink(c, served, uplink, id), Endpoint.OWNER, c.me, Endpoint.OWNER_TAG, c.tag)
+  Endpoint.REGISTERS, remember_uplink(c, served, uplink, id, 0), Endpoint.OWNER, c.me, Endpoint.OWNER_TAG, c.tag)
 begin_lifetime(c, endpoint, lifetime, steward)
 call('PUBLISH', c.prefix .. Channel.REGISTRATION_BEGINS,
   new_registration_text(registration_text(now, way, members, now, rev)))

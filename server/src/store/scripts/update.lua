@@ -19,7 +19,7 @@ end
 rev = rev + 1
 count(c)
 local now = time_text(c)
-call('HSET', key, Endpoint.LAST_UPDATE, now, Endpoint.REV, rev, Endpoint.UPLINKS, remember_uplink(c, uplinks, uplink, ''))
+call('HSET', key, Endpoint.LAST_UPDATE, now, Endpoint.REV, rev, Endpoint.UPLINKS, remember_uplink(c, uplinks, uplink, '', rev))
 if owner ~= c.me then claim(c, endpoint) end
 if old_way ~= way then rarely().change_way(c, endpoint, way, uplink:match('@(.*)$'), slots or '') end
 if changes then
