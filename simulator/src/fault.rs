@@ -59,7 +59,7 @@ pub struct Declaration {
     pub kind: FaultKind,
     /// As in the scenario file and in the history.
     pub name: &'static str,
-    /// Whom it takes service from; none: it gives service back, or nobody suffers.
+    /// Whom it takes service from; none: it gives service back, or nobody is harmed.
     pub harm: Option<Harm>,
     /// True if each device stays as it is, and so does what stands between it and the cluster.
     pub spares_devices: bool,
@@ -190,7 +190,7 @@ impl FaultKind {
         })
     }
 
-    /// Whom it takes service from, and until when; none: it gives service back, or nobody suffers.
+    /// Whom it takes service from, and until when; none: it gives service back, or nobody is harmed.
     pub fn harm(self) -> Option<Harm> {
         self.declaration().harm
     }

@@ -156,7 +156,7 @@ pub trait FaultWorld {
         }
     }
 
-    /// Notes a fault of the cluster; if it is harmful, a sample of those who suffer is asked until they answer again.
+    /// Notes a fault of the cluster; if it is harmful, a sample of those whom it hit is asked until they answer again.
     fn note_harm(&mut self, now: Time, fault: &Fault, hit: &[usize], mut affected: Vec<Arc<str>>) {
         if !fault.action.harmful() {
             affected.clear();

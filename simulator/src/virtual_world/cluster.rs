@@ -38,7 +38,7 @@ const LOOPBACK: Duration = Duration::from_micros(30);
 /// The CoAP port of the first instance; the others follow.
 const FIRST_PORT: u16 = 5700;
 /// A fault that waits for the moment before an output strikes after this time at the latest.
-const AMBUSH_LIMIT: Duration = Duration::from_millis(50);
+const OUTPUTS_LIMIT: Duration = Duration::from_millis(50);
 
 /// What the cluster does.
 #[derive(Debug)]
@@ -88,7 +88,7 @@ pub enum ClusterEvent {
         words: Option<String>,
     },
     /// The moment for which a fault was waiting has come.
-    Ambush(usize),
+    OutputsMade(usize),
     /// The broker refused a script, and not for want of memory: that is a mistake in the script.
     Refused(String),
 }
@@ -97,7 +97,7 @@ pub enum ClusterEvent {
 enum Due {
     Step,
     Datagram(SocketAddr, Vec<u8>),
-    AmbushOver,
+    OutputsOverdue,
     /// The back end's next attempt to connect.
     Connect,
     /// A stall is over; none: that of the broker itself.
@@ -117,7 +117,7 @@ struct Slot {
     /// The clock of its machine.
     clock: Clock,
     /// Outputs that pass before a waiting fault strikes.
-    ambush: Option<u32>,
+    outputs_left: Option<u32>,
     /// What was last said of its connections to the broker.
     linked: bool,
     /// Nothing passes between it and the rest of the world.
@@ -215,7 +215,7 @@ impl Cluster {
             return self.partition(now, instance, false);
         }
         let slot = &mut self.slots[instance];
-        slot.ambush = None;
+        slot.outputs_left = None;
         let id = &slot.id;
         let Some(process) = &mut slot.process else {
             return Err(format!("{id} does not run"));
@@ -265,11 +265,12 @@ impl Cluster {
         self.slots.iter().position(|slot| slot.id == id)
     }
 
-    /// Waits until the instance is about to make its so-manieth output, then says [`ClusterEvent::Ambush`]; soon,
+    /// Waits until the instance is about to make its n-th output, then says [`ClusterEvent::OutputsMade`]; soon,
     /// whatever happens.
-    pub fn lie_in_wait(&mut self, now: Time, instance: usize, outputs: u32) {
-        self.slots[instance].ambush = Some(outputs);
-        self.due.push(now + AMBUSH_LIMIT, (instance, Due::AmbushOver));
+    pub fn count_outputs(&mut self, now: Time, instance: usize, outputs: u32) {
+        self.slots[instance].outputs_left = Some(outputs);
+        self.due
+            .push(now + OUTPUTS_LIMIT, (instance, Due::OutputsOverdue));
     }
 
     /// A datagram leaves the balancer for an instance.
@@ -309,9 +310,9 @@ impl Cluster {
                     self.wake(now, instance);
                 }
             }
-            Due::AmbushOver => {
-                if self.slots[instance].ambush.take().is_some() {
-                    self.events.push_back(ClusterEvent::Ambush(instance));
+            Due::OutputsOverdue => {
+                if self.slots[instance].outputs_left.take().is_some() {
+                    self.events.push_back(ClusterEvent::OutputsMade(instance));
                 }
             }
             Due::Connect => self.northbound.try_again(now, &mut self.broker),
@@ -399,8 +400,8 @@ impl Cluster {
             let output = process.step(now, &mut self.steps);
             let refusal = process.take_refusal().map(ClusterEvent::Refused);
             self.events.extend(refusal);
-            if let Some(reason) = process.take_fall() {
-                tell(&self.watching, |watch| watch.transitions.fell(reason));
+            if let Some(reason) = process.take_resignation() {
+                tell(&self.watching, |watch| watch.transitions.resigned(reason));
             }
             let changed = was_up != process.is_up();
             if let Some(output) = output {
@@ -410,21 +411,21 @@ impl Cluster {
             if changed {
                 self.check_links(instance);
             }
-            self.spring_ambush(instance);
+            self.count_output(instance);
         }
         self.wake(now, instance);
     }
 
-    fn spring_ambush(&mut self, instance: usize) {
+    fn count_output(&mut self, instance: usize) {
         let slot = &mut self.slots[instance];
         let intends = slot.process.as_ref().is_some_and(Process::has_output);
-        let (Some(left), true) = (&mut slot.ambush, intends) else {
+        let (Some(left), true) = (&mut slot.outputs_left, intends) else {
             return;
         };
         *left -= 1;
         if *left == 0 {
-            slot.ambush = None;
-            self.events.push_back(ClusterEvent::Ambush(instance));
+            slot.outputs_left = None;
+            self.events.push_back(ClusterEvent::OutputsMade(instance));
         }
     }
 
@@ -492,7 +493,7 @@ fn slot(scenario: &Scenario, index: u32) -> Result<Slot, clap::Error> {
         id,
         process: None,
         clock: Clock::right(),
-        ambush: None,
+        outputs_left: None,
         linked: true,
         partitioned: false,
     })

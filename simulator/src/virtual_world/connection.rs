@@ -50,7 +50,7 @@ pub enum Request {
 }
 
 /// One direction of a connection.
-pub struct Lane<T> {
+pub struct ByteStream<T> {
     items: VecDeque<(Time, T)>,
     /// What is sent next arrives no earlier than this.
     earliest: Time,
@@ -58,9 +58,9 @@ pub struct Lane<T> {
     cut: bool,
 }
 
-impl<T> Lane<T> {
+impl<T> ByteStream<T> {
     fn new(now: Time) -> Self {
-        Lane {
+        ByteStream {
             items: VecDeque::new(),
             earliest: now,
             cut: false,
@@ -111,9 +111,9 @@ pub struct Connection {
     /// The broker's name for it, while the broker knows it.
     pub client: Option<ClientId>,
     /// Towards the broker.
-    pub up: Lane<Request>,
+    pub up: ByteStream<Request>,
     /// Towards the client.
-    pub down: Lane<Arrival>,
+    pub down: ByteStream<Arrival>,
     /// Messages that came before all subscriptions of the back end were confirmed; it reads them afterwards.
     early: Option<VecDeque<Arrival>>,
     /// The client has closed it, or was told that it is gone.
@@ -137,8 +137,8 @@ impl Connection {
             listens,
             channels,
             client: None,
-            up: Lane::new(now),
-            down: Lane::new(now),
+            up: ByteStream::new(now),
+            down: ByteStream::new(now),
             early,
             client_gone: false,
             broker_gone: false,

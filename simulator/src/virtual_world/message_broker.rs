@@ -127,7 +127,7 @@ impl MessageBroker {
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.client_gone = true;
         }
-        self.bury(id);
+        self.remove_if_gone(id);
     }
 
     /// Breaks a client's connections in between. The broker notices at once or some time before the client, which
@@ -283,7 +283,7 @@ impl MessageBroker {
                     let read = connection.arrive(arrival, &mut self.random);
                     self.arrivals
                         .extend(read.into_iter().map(|arrival| (id, arrival)));
-                    self.bury(id);
+                    self.remove_if_gone(id);
                 }
             }
             Direction::ToBroker => {
@@ -368,11 +368,11 @@ impl MessageBroker {
         {
             master.forget(client);
         }
-        self.bury(id);
+        self.remove_if_gone(id);
     }
 
     /// A connection that neither end knows any more is no more.
-    fn bury(&mut self, id: ConnectionId) {
+    fn remove_if_gone(&mut self, id: ConnectionId) {
         if self
             .connections
             .get(&id)

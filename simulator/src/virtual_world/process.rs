@@ -37,7 +37,7 @@ pub struct Process {
     /// A script that the broker refused, and not for want of memory.
     refusal: Option<String>,
     /// Why it has just given its membership up: through whom, and how.
-    fallen: Option<Fall>,
+    resignation: Option<Resignation>,
     /// It has said that it is ready.
     pub ready: bool,
     /// Stopped by SIGSTOP.
@@ -68,9 +68,9 @@ enum Source {
 }
 
 /// Why a membership is given up: through whom, and how.
-pub type Fall = (&'static str, &'static str);
+pub type Resignation = (&'static str, &'static str);
 
-/// What a process has read, as far as it may be the reason for a fall.
+/// What a process has read, as far as it may be the reason to give the membership up.
 #[derive(Clone, Copy)]
 enum Read {
     /// Its clock.
@@ -103,7 +103,7 @@ impl Read {
     }
 
     /// The lease was over before it was read.
-    fn overdue(self) -> Fall {
+    fn overdue(self) -> Resignation {
         let at_once = matches!(self, Read::Time);
         let how = if at_once {
             "at the end of its lease"
@@ -113,7 +113,7 @@ impl Read {
         ("its own clock", how)
     }
 
-    fn told(self) -> Fall {
+    fn told(self) -> Resignation {
         match self {
             Read::Time => ("its own clock", "at the end of its lease"),
             Read::Renewal(how) => ("a renewal", how),
@@ -133,7 +133,7 @@ impl Process {
             link: Link::new(clock.read(now), Login::default(), planted),
             connections: [None; 2],
             refusal: None,
-            fallen: None,
+            resignation: None,
             ready: false,
             paused: false,
             ending: false,
@@ -217,8 +217,8 @@ impl Process {
     }
 
     /// Why it has just given its membership up, if it has.
-    pub fn take_fall(&mut self) -> Option<Fall> {
-        self.fallen.take()
+    pub fn take_resignation(&mut self) -> Option<Resignation> {
+        self.resignation.take()
     }
 
     fn socket(&mut self, side: Side) -> &mut VecDeque<Arrival> {
@@ -268,7 +268,7 @@ impl Process {
             let overdue = !self.instance.may_send(clock);
             let read = self.read(now, random);
             if was_member && self.instance.member().is_none() {
-                self.fallen = read.map(|read| if overdue { read.overdue() } else { read.told() });
+                self.resignation = read.map(|read| if overdue { read.overdue() } else { read.told() });
             }
         }
         self.output = self.instance.poll_output();

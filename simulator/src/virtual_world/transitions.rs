@@ -244,7 +244,7 @@ impl Transitions {
     }
 
     /// An instance gave its membership up.
-    pub fn fell(&mut self, (by, how): (&'static str, &'static str)) {
+    pub fn resigned(&mut self, (by, how): (&'static str, &'static str)) {
         self.count("instances", "member", "outside", by, how);
     }
 

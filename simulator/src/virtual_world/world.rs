@@ -326,7 +326,7 @@ impl World {
                 }
                 self.record(Event::InstanceExited { id, status, expected });
             }
-            ClusterEvent::Ambush(instance) => {
+            ClusterEvent::OutputsMade(instance) => {
                 self.strike_between_outputs(self.now, instance);
             }
             ClusterEvent::Refused(error) => {
@@ -411,7 +411,7 @@ impl FaultWorld for World {
     fn count_outputs(&mut self, _now: Time, instance: usize, outputs: u32) -> bool {
         let runs = self.cluster.is_running(instance);
         if runs {
-            self.cluster.lie_in_wait(self.cluster_now(), instance, outputs);
+            self.cluster.count_outputs(self.cluster_now(), instance, outputs);
         }
         runs
     }

@@ -21,7 +21,7 @@ fn many(count: u32) -> Fleet {
     fleet
 }
 
-fn suffer(fleet: &mut Fleet, devices: DeviceChoice, seed: u64) -> Vec<u32> {
+fn inject(fleet: &mut Fleet, devices: DeviceChoice, seed: u64) -> Vec<u32> {
     let mood = DeviceMood::Sleep {
         duration: Duration::from_secs(1),
     };
@@ -112,14 +112,14 @@ fn a_device_behind_a_new_address_is_not_at_the_old_one() {
 
 #[test]
 fn a_share_is_drawn_by_the_seed_among_those_that_are_on() {
-    let hit = suffer(&mut many(40), DeviceChoice::Share(0.25), 1);
+    let hit = inject(&mut many(40), DeviceChoice::Share(0.25), 1);
     assert_eq!(hit.len(), 10);
     assert!(hit.is_sorted() && hit.iter().all(|device| *device < 40));
-    assert_eq!(suffer(&mut many(40), DeviceChoice::Share(0.25), 1), hit);
-    assert_ne!(suffer(&mut many(40), DeviceChoice::Share(0.25), 2), hit);
-    assert_eq!(suffer(&mut many(40), DeviceChoice::Share(0.001), 1).len(), 1);
+    assert_eq!(inject(&mut many(40), DeviceChoice::Share(0.25), 1), hit);
+    assert_ne!(inject(&mut many(40), DeviceChoice::Share(0.25), 2), hit);
+    assert_eq!(inject(&mut many(40), DeviceChoice::Share(0.001), 1).len(), 1);
     let mut off = super::fleet(config());
-    assert_eq!(suffer(&mut off, DeviceChoice::Share(1.0), 1), Vec::<u32>::new());
+    assert_eq!(inject(&mut off, DeviceChoice::Share(1.0), 1), Vec::<u32>::new());
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn named_devices_are_hit_once_if_they_are_on() {
     let mut fleet = many(4);
     fleet.reboot(Time::ZERO, 2, Duration::from_secs(9));
     let named = DeviceChoice::These(vec![3, 2, 0, 3, 99]);
-    assert_eq!(suffer(&mut fleet, named, 1), [0, 3]);
+    assert_eq!(inject(&mut fleet, named, 1), [0, 3]);
 }
 
 #[test]
