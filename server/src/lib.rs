@@ -11,4 +11,5 @@ pub mod mutant;
 pub mod net;
 pub mod northbound;
 pub mod partition;
+pub mod peer;
 pub mod store;

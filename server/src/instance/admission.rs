@@ -5,10 +5,10 @@
 //! and share a budget. So a flood from outside costs a bounded share of what an instance and its broker can do, and a
 //! device that is registered is heard beside it. Sources can be forged over UDP: this is no proof of anything.
 
+use crate::peer::PeerId;
 use lwm2m::time::Time;
 use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
 use std::hash::{Hash, Hasher};
-use std::net::SocketAddr;
 
 /// Known sources in each of two generations; the older one is forgotten when the younger is full.
 const KNOWN: usize = 1 << 16;
@@ -82,7 +82,7 @@ impl Admission {
     }
 
     /// Whether the store may be asked; if so, it counts.
-    pub fn admits(&mut self, now: Time, source: SocketAddr, way: Way) -> bool {
+    pub fn admits(&mut self, now: Time, source: PeerId, way: Way) -> bool {
         self.begin_second(now);
         let known = self.knows(source);
         let Admission { shares, taken, .. } = self;
@@ -97,7 +97,7 @@ impl Admission {
                 return false;
             }
         }
-        let key = if known { of(source) } else { of(source.ip()) };
+        let key = if known { of(source) } else { of(source.host()) };
         if taken.by_source.len() < COUNTED || taken.by_source.contains_key(&key) {
             let spent = taken.by_source.entry(key).or_default();
             if *spent >= shares.per_source {
@@ -114,7 +114,7 @@ impl Admission {
     }
 
     /// The store did what this source asked.
-    pub fn vouch(&mut self, source: SocketAddr) {
+    pub fn vouch(&mut self, source: PeerId) {
         let key = of(source);
         if self.known.len() >= KNOWN && !self.known.contains(&key) {
             self.known_before = std::mem::take(&mut self.known);
@@ -122,13 +122,13 @@ impl Admission {
         self.known.insert(key);
     }
 
-    pub fn knows(&self, source: SocketAddr) -> bool {
+    pub fn knows(&self, source: PeerId) -> bool {
         let key = of(source);
         self.known.contains(&key) || self.known_before.contains(&key)
     }
 
     /// The store found nothing for what this source asked.
-    pub fn was_fruitless(&mut self, now: Time, source: SocketAddr) {
+    pub fn was_fruitless(&mut self, now: Time, source: PeerId) {
         self.begin_second(now);
         if !self.knows(source) {
             self.taken.fruitless += 1;
@@ -177,15 +177,16 @@ impl Seldom {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::SocketAddr;
     use std::time::Duration;
 
-    fn source(n: u32) -> SocketAddr {
+    fn source(n: u32) -> PeerId {
         let [_, a, b, c] = n.to_be_bytes();
-        SocketAddr::from(([10, a, b, c], 5683))
+        SocketAddr::from(([10, a, b, c], 5683)).into()
     }
 
-    fn port(n: u16) -> SocketAddr {
-        SocketAddr::from(([10, 9, 9, 9], n))
+    fn port(n: u16) -> PeerId {
+        SocketAddr::from(([10, 9, 9, 9], n)).into()
     }
 
     const NOW: Time = Time::from_millis(1_500);

@@ -12,13 +12,13 @@ use super::holder::outcome;
 use super::{Instance, Purpose};
 use crate::northbound::Request;
 use crate::partition::{Partition, TokenParts};
+use crate::peer::PeerId;
 use crate::store::protocol::calls::{Forward, Peek};
 use crate::store::protocol::orders::forward_text;
 use crate::store::protocol::replies::Asked;
 use lwm2m::coap::{Code, Fingerprint, Kind, Message, Token};
 use lwm2m::time::Time;
 use rustc_hash::FxHashMap;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 /// How long the way of a source's last stray is remembered, at least, unless there are too many.
@@ -31,7 +31,7 @@ const PEEKING: usize = 4096;
 /// What a device said, and nobody here waits for.
 #[derive(Debug)]
 pub(super) struct Answer {
-    pub source: SocketAddr,
+    pub source: PeerId,
     pub message: Message,
     /// Set if it is confirmable.
     pub acknowledge: Option<Fingerprint>,
@@ -44,7 +44,7 @@ pub(super) struct Answers {
     /// Responses that wait for the store's word on their token.
     peeking: FxHashMap<Token, Answer>,
     /// Confirmable responses whose outcome is on its way to the store.
-    finishing: FxHashMap<Token, (SocketAddr, Fingerprint)>,
+    finishing: FxHashMap<Token, (PeerId, Fingerprint)>,
     /// What is handled now came from another member.
     forwarded: bool,
 }
@@ -52,20 +52,20 @@ pub(super) struct Answers {
 /// To whom the last stray of a source went. Two generations: to forget costs nothing, however many there are.
 #[derive(Default)]
 struct Ways {
-    young: FxHashMap<SocketAddr, String>,
-    old: FxHashMap<SocketAddr, String>,
+    young: FxHashMap<PeerId, String>,
+    old: FxHashMap<PeerId, String>,
     began: Time,
 }
 
 impl Ways {
-    fn remember(&mut self, source: SocketAddr, member: &str, now: Time) {
+    fn remember(&mut self, source: PeerId, member: &str, now: Time) {
         if self.young.len() >= WAYS {
             self.age(now);
         }
         self.young.insert(source, member.to_owned());
     }
 
-    fn of(&mut self, source: SocketAddr, now: Time) -> Option<&str> {
+    fn of(&mut self, source: PeerId, now: Time) -> Option<&str> {
         if now - self.began > REMEMBER_WAY {
             self.age(now);
         }
@@ -89,7 +89,7 @@ impl Answers {
         self.peeking.remove(&token)
     }
 
-    pub fn finished(&mut self, token: Token) -> Option<(SocketAddr, Fingerprint)> {
+    pub fn finished(&mut self, token: Token) -> Option<(PeerId, Fingerprint)> {
         self.finishing.remove(&token)
     }
 }
@@ -163,7 +163,7 @@ impl Instance {
     }
 
     /// A stray that another instance forwarded.
-    pub(super) fn forwarded(&mut self, source: SocketAddr, datagram: &[u8]) {
+    pub(super) fn forwarded(&mut self, source: PeerId, datagram: &[u8]) {
         self.coap.handle_datagram(self.now, source, datagram);
         self.answers.forwarded = true;
         self.work_through_events();

@@ -9,6 +9,7 @@ use crate::mutant::Mutant;
 use crate::northbound::json_string;
 use crate::northbound::registration::{add_attr, obj_link};
 use crate::partition::Partition;
+use crate::peer::PeerId;
 use crate::store::protocol::calls::{self, Arguments};
 use crate::store::protocol::replies::Uplinked;
 use crate::store::protocol::schema::piece;
@@ -16,7 +17,6 @@ use lwm2m::coap::{Code, Fingerprint, Message, Options, Refusal, RequestId, Respo
 use lwm2m::link::Link;
 use lwm2m::registration::{Binding, Register, RegistrationRequest, Update, Version, root};
 use rand::Rng;
-use std::net::SocketAddr;
 
 /// What a device asked for, until the store has it.
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
@@ -27,7 +27,7 @@ pub(super) enum Uplink {
 }
 
 impl Instance {
-    pub(super) fn device_request(&mut self, id: RequestId<SocketAddr>, message: &Message) {
+    pub(super) fn device_request(&mut self, id: RequestId<PeerId>, message: &Message) {
         let request = match RegistrationRequest::parse(message) {
             Ok(request) => request,
             Err(error) => {
@@ -55,14 +55,14 @@ impl Instance {
     }
 
     /// The message layer did not take a message.
-    pub(super) fn message_refused(&mut self, source: SocketAddr, reason: Refusal, message: Option<&Message>) {
+    pub(super) fn message_refused(&mut self, source: PeerId, reason: Refusal, message: Option<&Message>) {
         self.statistics.messages_refused += 1;
         let query = message.map(|message| &message.options);
         let endpoint = query.and_then(|options| endpoint_in(options)).unwrap_or("");
         tracing::debug!(%source, endpoint, "a message is refused: {reason}");
     }
 
-    fn respond(&mut self, id: RequestId<SocketAddr>, response: Response) {
+    fn respond(&mut self, id: RequestId<PeerId>, response: Response) {
         self.message_id = self.message_id.wrapping_add(1);
         if let Err(error) = self.coap.respond(self.now, id, response, self.message_id) {
             tracing::debug!("a request was not answered: {error}");
@@ -70,14 +70,14 @@ impl Instance {
     }
 
     /// What the store found wrong with a request.
-    fn refuse_uplink(&mut self, id: RequestId<SocketAddr>, why: &str) {
+    fn refuse_uplink(&mut self, id: RequestId<PeerId>, why: &str) {
         self.statistics.requests_refused += 1;
         tracing::debug!(source = %id.peer, "a request of a device is refused: {why}");
         self.refuse(id, Code::BAD_REQUEST, why);
     }
 
     /// Says no; why, only as often as the message layer may explain anything to whom nobody knows.
-    fn refuse(&mut self, id: RequestId<SocketAddr>, code: Code, why: &str) {
+    fn refuse(&mut self, id: RequestId<PeerId>, code: Code, why: &str) {
         let mut response = Response::of(code);
         if self.admission.knows(id.peer) || self.coap.may_explain(self.now) {
             response.payload = why.as_bytes().to_vec();
@@ -85,26 +85,27 @@ impl Instance {
         self.respond(id, response);
     }
 
-    fn unavailable(&mut self, id: RequestId<SocketAddr>) {
+    fn unavailable(&mut self, id: RequestId<PeerId>) {
         self.statistics.unavailable += 1;
         self.refuse(id, Code::SERVICE_UNAVAILABLE, UNAVAILABLE);
     }
 
     /// The store refused it.
-    pub(super) fn uplink_failed(&mut self, id: RequestId<SocketAddr>) {
+    pub(super) fn uplink_failed(&mut self, id: RequestId<PeerId>) {
         self.uplinks_pending -= 1;
         self.unavailable(id);
     }
 
     /// A name for one message of one device, under which the store finds its copies.
-    fn uplink_name(kind: char, id: &RequestId<SocketAddr>) -> String {
+    fn uplink_name(kind: char, id: &RequestId<PeerId>) -> String {
         let Fingerprint { message_id, digest } = id.fingerprint;
         format!("{kind}{message_id:x}.{digest:x}@{}", id.peer)
     }
 
     /// The members about the way to the device: its address, and that of this instance.
-    fn way(&self, id: &RequestId<SocketAddr>) -> String {
-        let (address, port) = (id.peer.ip().to_string(), id.peer.port().to_string());
+    fn way(&self, id: &RequestId<PeerId>) -> String {
+        let address = id.peer.address();
+        let (address, port) = (address.ip().to_string(), address.port().to_string());
         [
             r#""address":""#,
             &address,
@@ -119,7 +120,7 @@ impl Instance {
     fn uplink<A: Arguments>(
         &mut self,
         partition: Partition,
-        id: RequestId<SocketAddr>,
+        id: RequestId<PeerId>,
         uplink: Uplink,
         call: &A,
     ) {
@@ -130,7 +131,7 @@ impl Instance {
         }
     }
 
-    fn register(&mut self, id: RequestId<SocketAddr>, register: &Register<'_>) {
+    fn register(&mut self, id: RequestId<PeerId>, register: &Register<'_>) {
         let partition = Partition::of(register.endpoint);
         let root = root_path(register.root());
         let registration = partition.registration_id(&mut self.rng);
@@ -161,7 +162,7 @@ impl Instance {
         self.uplink(partition, id, Uplink::Register, &call);
     }
 
-    fn update(&mut self, id: RequestId<SocketAddr>, update: &Update<'_>) {
+    fn update(&mut self, id: RequestId<PeerId>, update: &Update<'_>) {
         let Some(partition) = Partition::of_registration(update.registration_id) else {
             return self.respond(id, Response::of(Code::NOT_FOUND));
         };
@@ -195,7 +196,7 @@ impl Instance {
         self.uplink(partition, id, Uplink::Update, &call);
     }
 
-    fn deregister(&mut self, id: RequestId<SocketAddr>, registration: &str) {
+    fn deregister(&mut self, id: RequestId<PeerId>, registration: &str) {
         let Some(partition) = Partition::of_registration(registration) else {
             return self.respond(id, Response::of(Code::NOT_FOUND));
         };
@@ -206,12 +207,7 @@ impl Instance {
         self.uplink(partition, id, Uplink::Deregister, &call);
     }
 
-    pub(super) fn uplink_stored(
-        &mut self,
-        id: RequestId<SocketAddr>,
-        uplink: Uplink,
-        uplinked: &Uplinked<'_>,
-    ) {
+    pub(super) fn uplink_stored(&mut self, id: RequestId<PeerId>, uplink: Uplink, uplinked: &Uplinked<'_>) {
         self.uplinks_pending -= 1;
         let response = match uplinked {
             Uplinked::Unknown => Response::of(Code::NOT_FOUND),

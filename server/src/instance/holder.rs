@@ -11,6 +11,7 @@ use super::{Instance, Purpose};
 use crate::mutant::Mutant;
 use crate::northbound::{Device, ErrorCode, Request};
 use crate::partition::TokenParts;
+use crate::peer::PeerId;
 use crate::store::protocol::calls::{Begin, Finish};
 use crate::store::protocol::orders::{Dispatch, Order};
 use crate::store::protocol::{Class, State as Stored};
@@ -19,7 +20,6 @@ use lwm2m::time::Time;
 use rand::Rng;
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 /// All exchanges that this member holds.
@@ -32,7 +32,7 @@ pub(super) struct Exchanges {
 }
 
 struct Exchange {
-    device: SocketAddr,
+    device: PeerId,
     request: Request,
     state: State,
 }
@@ -46,7 +46,7 @@ enum State {
     Finishing {
         body: String,
         proof: bool,
-        acknowledge: Option<(SocketAddr, Fingerprint)>,
+        acknowledge: Option<(PeerId, Fingerprint)>,
     },
 }
 
@@ -193,7 +193,7 @@ impl Instance {
         }
     }
 
-    fn transmit(&mut self, token: Token, device: SocketAddr, message: Message) {
+    fn transmit(&mut self, token: Token, device: PeerId, message: Message) {
         if let Err(refusal) = self.coap.send_request(self.now, device, message) {
             self.finish(
                 token,
@@ -222,7 +222,7 @@ impl Instance {
         }
     }
 
-    fn readdress(&mut self, token: Token, device: SocketAddr) {
+    fn readdress(&mut self, token: Token, device: PeerId) {
         if let Some(exchange) = self.exchanges.open.get_mut(&token) {
             let old = std::mem::replace(&mut exchange.device, device);
             self.coap.readdress(self.now, old, token, device);
@@ -232,7 +232,7 @@ impl Instance {
     /// The response of a device to an exchange of the message layer.
     pub(super) fn device_response(
         &mut self,
-        peer: SocketAddr,
+        peer: PeerId,
         token: Token,
         message: Message,
         acknowledge: Option<Fingerprint>,
@@ -280,7 +280,7 @@ impl Instance {
         token: Token,
         body: String,
         proof: bool,
-        acknowledge: Option<(SocketAddr, Fingerprint)>,
+        acknowledge: Option<(PeerId, Fingerprint)>,
     ) {
         let Some(exchange) = self.exchanges.open.get_mut(&token) else {
             return;

@@ -29,6 +29,7 @@ pub use config::{Config, Dialect, Limits};
 use crate::member::Member;
 use crate::mutant::Mutant;
 use crate::partition::Partition;
+use crate::peer::PeerId;
 use crate::store::protocol::calls::{Arguments, Caller};
 use crate::store::protocol::replies::{self, Body, PartitionAnswer, PartitionResult, Refusal};
 use crate::store::protocol::{BrokerTime, Generation, Malformed, schema};
@@ -145,7 +146,7 @@ enum Purpose {
         accepted: u64,
     },
     Expire,
-    Uplink(RequestId<SocketAddr>, device::Uplink),
+    Uplink(RequestId<PeerId>, device::Uplink),
     Forward(Answer),
 }
 
@@ -213,7 +214,7 @@ pub struct Instance {
     own_way: String,
     rng: ChaCha8Rng,
     now: Time,
-    coap: MessageLayer<SocketAddr>,
+    coap: MessageLayer<PeerId>,
     seat: Seat,
     calls: Calls,
     channels: Channels,
@@ -311,7 +312,7 @@ impl Instance {
             }
         }
         match input {
-            Input::Datagram { from, data } => self.coap.handle_datagram(self.now, from, data),
+            Input::Datagram { from, data } => self.coap.handle_datagram(self.now, from.into(), data),
             Input::Reply { call, reply } => self.reply(call, reply),
             Input::Refused { call, error } => self.refused(call, error),
             Input::Message { channel, payload } => self.message(channel, payload),
@@ -330,6 +331,7 @@ impl Instance {
         self.leave_when_done();
         self.summarize();
         while let Some((to, data)) = self.coap.poll_transmit() {
+            let to = to.address();
             self.outputs.push_back(Output::Datagram { to, data });
         }
     }

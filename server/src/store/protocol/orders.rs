@@ -4,9 +4,9 @@
 use super::{BrokerTime, Class, Malformed, State, Term, replies, schema};
 use crate::member::View;
 use crate::partition::{Partition, token_from_hex};
+use crate::peer::PeerId;
 use lwm2m::coap::Token;
 use lwm2m::registration::Version;
-use std::net::SocketAddr;
 
 /// One of them.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub enum Order<'a> {
         /// The exchange.
         token: Token,
         /// Where the device is now.
-        device: SocketAddr,
+        device: PeerId,
     },
     /// A lifetime begins that ends before all others of a partition.
     Expiry {
@@ -48,7 +48,7 @@ pub enum Order<'a> {
     /// An answer of a device that another instance received.
     Forward {
         /// The device's address.
-        source: SocketAddr,
+        source: PeerId,
         /// The datagram.
         datagram: &'a [u8],
     },
@@ -64,7 +64,7 @@ pub struct Dispatch<'a> {
     /// The message ID of its request.
     pub message_id: u16,
     /// The device.
-    pub device: SocketAddr,
+    pub device: PeerId,
     /// Its version of LwM2M.
     pub version: Version,
     /// The path before its objects.
@@ -110,7 +110,7 @@ impl<'a> Fields<'a> {
         self.field("a token", token_from_hex)
     }
 
-    fn device(&mut self) -> Result<SocketAddr, Malformed> {
+    fn device(&mut self) -> Result<PeerId, Malformed> {
         self.field("an address and port", |text| text.parse().ok())
     }
 
@@ -215,7 +215,7 @@ impl<'a> Order<'a> {
 }
 
 /// The text of an [`Order::Forward`].
-pub fn forward_text(source: SocketAddr, datagram: &[u8]) -> Vec<u8> {
+pub fn forward_text(source: PeerId, datagram: &[u8]) -> Vec<u8> {
     let mut text = format!("{}\n{source}\n", schema::order::FORWARD).into_bytes();
     text.extend(datagram);
     text

@@ -4,8 +4,8 @@
 use super::orders::{Order, utf8};
 use super::{BrokerTime, Generation, Malformed, Term};
 use crate::member::View;
+use crate::peer::PeerId;
 use crate::store::{Reply, Script, Value};
-use std::net::SocketAddr;
 
 /// Reads the values of a reply one after the other.
 struct Reader<'a> {
@@ -147,7 +147,7 @@ pub struct Asked<'a> {
     /// The message ID of the question.
     pub message_id: u16,
     /// Where the device is now.
-    pub device: SocketAddr,
+    pub device: PeerId,
 }
 
 /// The result of each script of a partition.
