@@ -1,5 +1,5 @@
 //! When no registration expires: after a time in which devices could not be heard, and after the broker's clock was set
-//! forward. What one member notices the store tells to all others, those who come later too (`suspension.lua`).
+//! forward. What one member notices the store tells to all others, those who come later too.
 
 use super::Instance;
 use crate::store::protocol::BrokerTime;

@@ -5,10 +5,9 @@
 //! marks of takes, whose place counts, keep it. Across the end of a connection nothing goes before anything.
 
 use super::Event;
+use crate::store::protocol::orders::OrderKind;
 use std::collections::VecDeque;
 
-/// How a heartbeat begins (`renew.lua`).
-const HEARTBEAT: &[u8] = b"H\n";
 /// Beyond so many bytes the connection is not read, and who does not keep up is deaf in the end.
 const MOST_BYTES: usize = 8 << 20;
 /// What a message costs beside its payload.
@@ -28,7 +27,7 @@ pub(super) struct Inbox {
 impl Inbox {
     pub fn message(&mut self, channel: String, payload: Vec<u8>, confirmed: bool) {
         self.bytes += payload.len() + OVERHEAD;
-        let first = self.changes == 0 && payload.starts_with(HEARTBEAT);
+        let first = self.changes == 0 && OrderKind::of(&payload) == Some(OrderKind::Heartbeat);
         let event = Event::Message { channel, payload };
         if !confirmed {
             self.early.push(event);
