@@ -344,7 +344,7 @@ impl RunLoop {
 
     /// How late it was itself.
     pub fn harness(&self) -> Harness {
-        let millis = |time: Duration| time.as_secs_f64() * 1e3;
+        let millis = |time: Duration| time.as_micros() as f64 / 1e3;
         Harness {
             added_ms: self.added.clone(),
             lag_ms: millis(self.lag),
