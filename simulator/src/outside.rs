@@ -12,6 +12,7 @@ use rand::seq::SliceRandom;
 
 use crate::backend::BackEnd;
 use crate::balancer::Balancer;
+use crate::facts::Unsent;
 use crate::fault::FaultAction;
 use crate::fault_schedule::FaultSchedule;
 use crate::fleet::{Fleet, FleetConfig};
@@ -19,7 +20,6 @@ use crate::history::Event;
 use crate::load::Load;
 use crate::network::{Impairment, Network, Packet};
 use crate::progress::seconds;
-use crate::report::Unsent;
 use crate::scenario::Scenario;
 use crate::seed::{Purpose, generator};
 

@@ -13,9 +13,9 @@ use tokio::sync::mpsc;
 
 use super::child::{Child, ChildEvent, Program, tail};
 use super::usage::Usage;
+use crate::facts::{InstanceCost, UsageSample};
 use crate::fault::FaultAction;
 use crate::history::Event;
-use crate::report::{InstanceCost, UsageSample};
 use crate::scenario::Scenario;
 
 /// How many lines of a log are shown when an instance dies unasked.

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::child::{Child, ChildEvent, Program, tail};
-use crate::report::BrokerFacts;
+use crate::facts::BrokerFacts;
 use crate::run::EnvironmentError;
 use crate::scenario::RedisChoice;
 

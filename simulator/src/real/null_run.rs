@@ -16,8 +16,8 @@ use lwm2m::time::Time;
 use super::alarm::Alarm;
 use super::clock::RunClock;
 use super::socket::FleetSocket;
+use crate::facts::AddedDelay;
 use crate::network::{Impairment, Network, Packet};
-use crate::report::AddedDelay;
 use crate::seed::{Purpose, generator};
 
 /// Between two datagrams: no multiple of anything else here.

@@ -21,6 +21,7 @@ use super::message_broker::BROKER_TAG;
 use super::northbound::{Heard, Northbound};
 use super::socket::FleetSocket;
 use crate::backend::NorthboundEvent;
+use crate::facts::{AddedDelay, Harness, UsageSample};
 use crate::fault::FaultAction;
 use crate::fault_driver::{FaultWorld, InstanceSeen};
 use crate::history::Event;
@@ -28,7 +29,6 @@ use crate::network::Packet;
 use crate::outside::Outside;
 use crate::progress::Progress;
 use crate::recorder::Recorder;
-use crate::report::{AddedDelay, Harness, UsageSample};
 use crate::run::EnvironmentError;
 
 /// Batches that are read from the fleet's socket before everything else has its turn.

@@ -17,13 +17,13 @@ use super::message_broker::UNIX_ORIGIN_US;
 use super::trace::Trace;
 use super::watch::{Watching, tell};
 use crate::backend::NorthboundEvent;
+use crate::facts::Unsent;
 use crate::fault::FaultAction;
 use crate::fault_driver::{FaultWorld, InstanceSeen};
 use crate::fleet::FleetConfig;
 use crate::history::{Entry, Event, REDIS};
 use crate::outside::Outside;
 use crate::progress::Progress;
-use crate::report::Unsent;
 use crate::run::EnvironmentError;
 use crate::scenario::Scenario;
 
