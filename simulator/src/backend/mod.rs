@@ -29,8 +29,8 @@ use crate::dialect::{Answer, Envelope};
 pub use connection::{Backoff, NorthboundEvent};
 pub use registry::{Registry, RegistryError};
 
-/// The resource that a probe reads: Manufacturer, which every device has (LwM2M core TS, Annex E.4).
-const PROBE_PATH: &str = "/3/0/0";
+/// The resource that a probe reads: Serial Number, which every device has and no two have alike (LwM2M core TS, Annex E.4).
+const PROBE_PATH: &str = "/3/0/2";
 /// Between an error that a probe got and the next probe of that device: a quarter of the time since the fault, so that the
 /// recovery is known to that share, within these.
 const PROBE_PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));

@@ -266,7 +266,7 @@ fn a_probe_is_a_read_that_says_so() {
     else {
         panic!("one probe, not {events:?}")
     };
-    assert_eq!((ep.as_str(), path.as_str()), ("dev-9", "/3/0/0"));
+    assert_eq!((ep.as_str(), path.as_str()), ("dev-9", "/3/0/2"));
 }
 
 #[test]

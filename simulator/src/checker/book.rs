@@ -3,7 +3,7 @@
 //! In: the entries of a history, one after the other. The invariants look at the book before an entry is written into
 //! it, and once more at the end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rustc_hash::FxHashMap;
 
@@ -102,9 +102,7 @@ pub struct Ticket {
     pub path: Box<str>,
     pub argument: Option<Box<str>>,
     pub repeatable: bool,
-    pub probe: bool,
     pub timeout_us: u64,
-    pub intended_us: u64,
     /// When the back end first tried to publish it.
     pub first_sent_us: u64,
     /// When it first succeeded.
@@ -134,6 +132,8 @@ pub struct Ticket {
     pub era: u32,
     /// An era ended while it was open.
     pub crossed_eras: bool,
+    /// It has had its time, and what it was owed was judged.
+    pub settled: bool,
     next_of_same_name: Option<TicketId>,
 }
 
@@ -203,7 +203,11 @@ pub enum Change {
 pub struct Book {
     pub rules: Rules,
     pub timeline: Timeline,
-    pub tickets: Vec<Ticket>,
+    /// Those that something may still be owed to or said of, by their numbers; the first has the number `first_ticket`.
+    tickets: VecDeque<Option<Box<Ticket>>>,
+    first_ticket: TicketId,
+    /// When a ticket is to be looked at: it has had its time, or nothing can come of it any more.
+    looks: BTreeSet<(u64, TicketId)>,
     endpoints: Vec<Endpoint>,
     /// How many tickets have no outcome.
     pub open_tickets: usize,
@@ -229,7 +233,9 @@ impl Book {
         Book {
             timeline: Timeline::new(&rules),
             rules,
-            tickets: Vec::new(),
+            tickets: VecDeque::new(),
+            first_ticket: 0,
+            looks: BTreeSet::new(),
             endpoints: Vec::new(),
             index: 0,
             ledger_has_reads: false,
@@ -310,7 +316,7 @@ impl Book {
     fn lookup(&self, ep: Option<&str>, ticket: &str) -> Option<TicketId> {
         let mut candidate = self.by_name.get(ticket).copied();
         while let Some(id) = candidate {
-            let known = &self.tickets[id as usize];
+            let known = self.ticket(id);
             if ep.is_none_or(|ep| ep == self.endpoint_name(known.endpoint)) {
                 return Some(id);
             }
@@ -319,8 +325,118 @@ impl Book {
         None
     }
 
+    /// A ticket that is in the book.
     pub fn ticket(&self, id: TicketId) -> &Ticket {
-        &self.tickets[id as usize]
+        self.get(id)
+            .expect("a ticket is found as long as it is in the book")
+    }
+
+    /// A ticket, if it is still in the book.
+    pub fn get(&self, id: TicketId) -> Option<&Ticket> {
+        let place = id.checked_sub(self.first_ticket)?;
+        self.tickets.get(place as usize)?.as_deref()
+    }
+
+    fn ticket_mut(&mut self, id: TicketId) -> &mut Ticket {
+        let place = (id - self.first_ticket) as usize;
+        let ticket = self.tickets[place].as_deref_mut();
+        ticket.expect("a ticket is found as long as it is in the book")
+    }
+
+    /// How many tickets are in the book.
+    pub fn len(&self) -> usize {
+        self.tickets.iter().flatten().count()
+    }
+
+    /// The ticket that is to be looked at next, if it is time.
+    pub fn next_look(&mut self, now_us: u64) -> Option<TicketId> {
+        while let Some(&(at, id)) = self.looks.first().filter(|(at, _)| *at <= now_us) {
+            self.looks.remove(&(at, id));
+            if self.get(id).is_some() {
+                return Some(id);
+            }
+        }
+        None
+    }
+
+    /// A ticket is to be looked at then.
+    pub fn look_at(&mut self, at_us: u64, id: TicketId) {
+        self.looks.insert((at_us, id));
+    }
+
+    /// When a ticket has had its time: its timeout, and as long for repeats and faults.
+    pub fn time_over(&self, ticket: &Ticket) -> u64 {
+        let asked = ticket.first_sent_us.saturating_add(ticket.timeout_us);
+        let asked = asked.max(ticket.last_published_us.unwrap_or(0));
+        asked.saturating_add(2 * self.rules.bound_us + 2 * self.rules.lease_us + 1_000_000)
+    }
+
+    /// When nothing can come of a ticket any more that is not wrong by itself.
+    pub fn forgotten_at(&self, ticket: &Ticket) -> u64 {
+        let ended = ticket.terminal.as_ref().map_or(0, |terminal| terminal.mark.at_us);
+        let last = ended.max(ticket.last_published_us.unwrap_or(ticket.first_sent_us));
+        last.max(self.time_over(ticket))
+            .saturating_add(self.rules.remembered_us)
+    }
+
+    /// What it was owed was judged.
+    pub fn settle(&mut self, id: TicketId) {
+        self.ticket_mut(id).settled = true;
+    }
+
+    /// Takes a ticket out of the book.
+    pub fn evict(&mut self, id: TicketId) -> Option<Ticket> {
+        let place = id.checked_sub(self.first_ticket)?;
+        let ticket = *self.tickets.get_mut(place as usize)?.take()?;
+        while let Some(None) = self.tickets.front() {
+            self.tickets.pop_front();
+            self.first_ticket += 1;
+        }
+        let endpoint = &mut self.endpoints[ticket.endpoint as usize];
+        let before = endpoint.open.len();
+        endpoint.open.retain(|open| *open != id);
+        self.open_tickets -= before - endpoint.open.len();
+        if let Some(argument) = &ticket.argument {
+            self.by_argument.remove(&(ticket.endpoint, argument.clone()));
+        }
+        self.unlink(id, &ticket);
+        Some(ticket)
+    }
+
+    fn unlink(&mut self, id: TicketId, ticket: &Ticket) {
+        let mut newer = self.by_name.get(&ticket.name).copied();
+        if newer == Some(id) {
+            match ticket.next_of_same_name {
+                Some(next) => drop(self.by_name.insert(ticket.name.clone(), next)),
+                None => drop(self.by_name.remove(&ticket.name)),
+            }
+            return;
+        }
+        while let Some(other) = newer {
+            newer = self.ticket(other).next_of_same_name;
+            if newer == Some(id) {
+                self.ticket_mut(other).next_of_same_name = ticket.next_of_same_name;
+                return;
+            }
+        }
+    }
+
+    /// All that are left, in the order in which they were first sent.
+    pub fn take_all(&mut self) -> Vec<Ticket> {
+        std::mem::take(&mut self.tickets)
+            .into_iter()
+            .flatten()
+            .map(|ticket| *ticket)
+            .collect()
+    }
+
+    /// The numbers of all that are in the book.
+    pub fn ids(&self) -> Vec<TicketId> {
+        let places = (self.first_ticket..).zip(&self.tickets);
+        places
+            .filter(|(_, ticket)| ticket.is_some())
+            .map(|(id, _)| id)
+            .collect()
     }
 
     /// The latest time at which a request can have arrived: when its last publication had come through, and not after its
@@ -388,7 +504,9 @@ impl Book {
         let Some(id) = first.and_then(|message| self.find(message)) else {
             return;
         };
-        if self.tickets[id as usize].forget_late_refusal(&self.timeline, entry.at_us) {
+        let place = (id - self.first_ticket) as usize;
+        let ticket = self.tickets[place].as_deref_mut();
+        if ticket.is_some_and(|ticket| ticket.forget_late_refusal(&self.timeline, entry.at_us)) {
             self.opens(id);
         }
     }
@@ -397,27 +515,31 @@ impl Book {
     fn clock_touched(&mut self, at_us: u64) {
         let under_way = at_us.saturating_sub(self.rules.bound_us);
         let mut opened = Vec::new();
-        for (id, ticket) in self.tickets.iter_mut().enumerate() {
+        for (id, ticket) in (self.first_ticket..).zip(&mut self.tickets) {
+            let Some(ticket) = ticket else { continue };
             let refused_at = ticket.terminal.as_ref().map(|terminal| terminal.mark.at_us);
             let repeated =
                 ticket.last_published_us > refused_at && ticket.last_published_us >= Some(under_way);
             if repeated && ticket.forget_refusal(&self.timeline, at_us) {
-                opened.push(id as TicketId);
+                opened.push(id);
             }
         }
         opened.into_iter().for_each(|id| self.opens(id));
     }
 
     fn opens(&mut self, id: TicketId) {
-        let endpoint = self.tickets[id as usize].endpoint;
+        self.ticket_mut(id).settled = false;
+        let (endpoint, at) = (self.ticket(id).endpoint, self.time_over(self.ticket(id)));
         self.endpoints[endpoint as usize].open.push(id);
         self.open_tickets += 1;
+        self.look_at(at, id);
     }
 
     fn closes(&mut self, id: TicketId, at_us: u64) {
-        let ticket = &mut self.tickets[id as usize];
+        let ticket = self.ticket_mut(id);
         ticket.answers = Vec::new();
-        let endpoint = &mut self.endpoints[ticket.endpoint as usize];
+        let endpoint = ticket.endpoint;
+        let endpoint = &mut self.endpoints[endpoint as usize];
         endpoint.ended_us = at_us;
         let before = endpoint.open.len();
         endpoint.open.retain(|open| *open != id);
@@ -464,10 +586,12 @@ impl Book {
             None => self.open_ticket(entry, ep, ticket, timeout_ms.saturating_mul(1000)),
         };
         let era = self.timeline.era();
-        if self.tickets[id as usize].forget_refusal(&self.timeline, entry.at_us) {
+        let place = (id - self.first_ticket) as usize;
+        let known = self.tickets[place].as_deref_mut();
+        if known.is_some_and(|known| known.forget_refusal(&self.timeline, entry.at_us)) {
             self.opens(id);
         }
-        let known = &mut self.tickets[id as usize];
+        let known = self.ticket_mut(id);
         known.attempts += 1;
         known.era = era;
         if *published {
@@ -485,28 +609,24 @@ impl Book {
             path,
             repeatable,
             argument,
-            intended_us,
-            probe,
             ..
         } = &entry.event
         else {
             unreachable!("only Sent opens a ticket")
         };
         let endpoint = self.intern(ep);
-        let id = self.tickets.len() as TicketId;
+        let id = self.first_ticket + self.tickets.len() as TicketId;
         if let Some(argument) = argument {
             self.by_argument.insert((endpoint, argument.as_str().into()), id);
         }
-        self.tickets.push(Ticket {
+        self.tickets.push_back(Some(Box::new(Ticket {
             endpoint,
             name: name.into(),
             kind: *kind,
             path: path.as_str().into(),
             argument: argument.as_deref().map(Into::into),
             repeatable: *repeatable,
-            probe: *probe,
             timeout_us,
-            intended_us: *intended_us,
             first_sent_us: entry.at_us,
             first_published_us: None,
             arrived_by_us: None,
@@ -523,8 +643,9 @@ impl Book {
             born_era: self.timeline.era(),
             era: self.timeline.era(),
             crossed_eras: false,
+            settled: false,
             next_of_same_name: self.by_name.get(name).copied(),
-        });
+        })));
         self.by_name.insert(name.into(), id);
         self.opens(id);
         id
@@ -532,7 +653,8 @@ impl Book {
 
     fn record_heard(&mut self, mark: Mark, message: &Message<'_>) {
         let Some(id) = self.find(message) else { return };
-        let known = &mut self.tickets[id as usize];
+        let said_since_us = self.timeline.said_since(mark.at_us);
+        let known = self.ticket_mut(id);
         let terminal = match &message.body {
             Body::Ack => {
                 if message.again {
@@ -566,7 +688,7 @@ impl Book {
         if known.terminal.is_none() {
             known.terminal = Some(Terminal {
                 mark,
-                said_since_us: self.timeline.said_since(mark.at_us),
+                said_since_us,
                 outcome: terminal.0,
                 fingerprint: terminal.1,
             });
@@ -598,7 +720,7 @@ impl Book {
             return;
         };
         let sender_life = from.as_deref().map_or(0, |sender| self.life_of(sender).0);
-        match &mut self.tickets[id as usize].executions {
+        match &mut self.ticket_mut(id).executions {
             Some(executions) => {
                 executions.count += 1;
                 executions.last_index = mark.index;
@@ -637,7 +759,10 @@ impl Book {
         };
         let Some(endpoint) = self.endpoint(ep) else { return };
         for id in &self.endpoints[endpoint as usize].open {
-            let ticket = &mut self.tickets[*id as usize];
+            let place = (*id - self.first_ticket) as usize;
+            let Some(ticket) = self.tickets[place].as_deref_mut() else {
+                continue;
+            };
             if ticket.kind != RequestKind::Read || *ticket.path != **path {
                 continue;
             }
@@ -663,7 +788,10 @@ impl Book {
         }
         let open = self.endpoints.iter().flat_map(|endpoint| &endpoint.open);
         for id in open {
-            let known = &mut self.tickets[*id as usize];
+            let place = (*id - self.first_ticket) as usize;
+            let Some(known) = self.tickets[place].as_deref_mut() else {
+                continue;
+            };
             known.crossed_eras = true;
             known.ack = None;
             known.acked_by = None;

@@ -5,17 +5,28 @@
 //! - A registration is not replaced while its device has it and does not register again.
 //! - It does not end as `deregistered` either, unless its device takes leave.
 //!
-//! All of it only as long as the broker is intact and the back end was there; the last only if no fault is about devices.
+//! All of it only where the broker is intact and the back end was there: what was announced before is told for
+//! [`TOLD_AGAIN_US`] at most. The last only if nothing was done to the device for as long.
+
+use std::collections::VecDeque;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::timeline::Timeline;
-use super::{Breach, Found};
-use crate::history::{Entry, Event, RegistrationChannel};
+use super::{Breach, Excuse, Found};
+use crate::fault::Victim;
+use crate::history::{BACK_END, Entry, Event, RegistrationChannel};
 
 /// A device gives a Register up after MAX_TRANSMIT_SPAN (RFC 7252, 4.8.2) at the earliest, 45 s. Whoever is registered
 /// sooner may have made one attempt only.
 const ONE_ATTEMPT_US: u64 = 45_000_000;
+
+/// For so long a copy of a Register or an Update gets the answer that the first got: a device sends copies for
+/// MAX_TRANSMIT_SPAN, and each may be under way for EXCHANGE_LIFETIME (RFC 7252, 4.8.2).
+const TOLD_AGAIN_US: u64 = 292_000_000;
+
+/// Registrations of a device that were replaced last are kept, so many.
+const REPLACED: usize = 8;
 
 /// One device.
 #[derive(Default)]
@@ -24,32 +35,55 @@ struct Device {
     registration: Option<String>,
     /// Before that it had none, since then.
     without_since_us: u64,
-    /// It was told 5.03 or the like, and may have tried again while a copy of the first try was under way.
-    refused: bool,
+    /// Until then it may have tried again while a copy of the first try was under way: it was told 5.03 or the like, or
+    /// something was done to it.
+    repeats_until_us: u64,
     /// How many Updates it was told of, and how many were announced.
     updates: (u64, u64),
     /// Its registrations that were replaced by others.
-    replaced: FxHashSet<String>,
+    replaced: VecDeque<String>,
 }
 
 /// All devices.
 #[derive(Default)]
 pub(super) struct Devices {
     devices: FxHashMap<String, Device>,
+    /// What was announced, as long as devices may be told of it.
     announced: FxHashSet<String>,
-    /// Registrations that devices were told of.
-    told: Vec<(u64, String, String)>,
+    announced_at: VecDeque<(u64, String)>,
+    /// Registrations that devices were told of, which are to be announced.
+    told: VecDeque<(u64, String, String)>,
     eras: u32,
-    /// A fault may have made devices forget or repeat.
-    disturbed: bool,
+    /// The back end has been connected.
+    hears: bool,
+    /// Until then a fault may have made any device forget or repeat.
+    disturbed_until_us: u64,
+    /// Announcements of Updates have been counted since, if they are.
+    counts_since_us: Option<u64>,
 }
 
 impl Devices {
     /// Takes what a device was told.
-    pub(super) fn observe(&mut self, entry: &Entry, found: &mut Found) {
+    pub(super) fn observe(&mut self, entry: &Entry, timeline: &Timeline, found: &mut Found) {
+        self.judge_told(entry.at_us.saturating_sub(timeline.bound_us()), timeline, found);
+        let until = entry.at_us.saturating_add(TOLD_AGAIN_US);
         match &entry.event {
-            Event::Era { .. } => self.eras += 1,
-            Event::Fault { action, .. } => self.disturbed |= !action.spares_devices(),
+            Event::Era { .. } => {
+                self.eras += 1;
+            }
+            Event::BackEnd { .. } if self.hears => self.count_anew(entry.at_us),
+            Event::BackEnd { connected } => self.hears = *connected,
+            Event::Link { id, .. } if id == BACK_END => self.count_anew(entry.at_us),
+            Event::Fault { action, affected, .. } if !action.spares_devices() => {
+                match action.harm().map(|harm| harm.whom) {
+                    Some(Victim::Devices) => {
+                        affected
+                            .iter()
+                            .for_each(|ep| self.device(ep).repeats_until_us = until);
+                    }
+                    _ => self.disturbed_until_us = until,
+                }
+            }
             Event::DeviceRegistered { ep, registration, .. } => {
                 self.registered(entry.at_us, ep, registration, found);
             }
@@ -60,7 +94,7 @@ impl Devices {
                 device.without_since_us = entry.at_us;
             }
             Event::DeviceDeregistered { ep } => self.device(ep).registration = None,
-            Event::DeviceRefused { ep, .. } => self.device(ep).refused = true,
+            Event::DeviceRefused { ep, .. } => self.device(ep).repeats_until_us = until,
             _ => {}
         }
     }
@@ -76,11 +110,17 @@ impl Devices {
         found: &mut Found,
     ) {
         match channel {
-            RegistrationChannel::New => drop(self.announced.insert(id.to_owned())),
+            RegistrationChannel::New => {
+                self.announced.insert(id.to_owned());
+                self.announced_at.push_back((at_us, id.to_owned()));
+            }
             RegistrationChannel::Up => self.device(ep).updates.1 += 1,
             RegistrationChannel::Del if reason == Some("replaced") => {
                 let device = self.device(ep);
-                device.replaced.insert(id.to_owned());
+                device.replaced.push_back(id.to_owned());
+                if device.replaced.len() > REPLACED {
+                    device.replaced.pop_front();
+                }
                 if device.registration.as_deref() == Some(id) {
                     self.accuse_replacement(at_us, ep, id, found);
                 }
@@ -99,17 +139,20 @@ impl Devices {
     }
 
     fn registered(&mut self, at_us: u64, ep: &str, id: &str, found: &mut Found) {
-        self.told.push((at_us, ep.to_owned(), id.to_owned()));
+        self.told.push_back((at_us, ep.to_owned(), id.to_owned()));
         let device = self.device(ep);
         device.registration = Some(id.to_owned());
-        device.refused |= at_us.saturating_sub(device.without_since_us) > ONE_ATTEMPT_US;
-        if device.replaced.contains(id) {
+        if at_us.saturating_sub(device.without_since_us) > ONE_ATTEMPT_US {
+            device.repeats_until_us = at_us.saturating_add(TOLD_AGAIN_US);
+        }
+        if device.replaced.iter().any(|replaced| replaced == id) {
             self.accuse_replacement(at_us, ep, id, found);
         }
     }
 
     fn accuse_replacement(&mut self, at_us: u64, ep: &str, id: &str, found: &mut Found) {
-        if self.eras <= 1 && !self.disturbed && !self.device(ep).refused {
+        let repeats_until = self.device(ep).repeats_until_us.max(self.disturbed_until_us);
+        if self.eras <= 1 && at_us >= repeats_until {
             found.add(Breach::Event, at_us, ep, "", || {
                 format!("{id} was replaced, though the device that has it did not register again")
             });
@@ -125,16 +168,64 @@ impl Devices {
             .expect("it was inserted if it was not there")
     }
 
+    /// From now on the Updates that devices are told of are to be announced again. One that was announced before may be told
+    /// of after it.
+    fn count_anew(&mut self, at_us: u64) {
+        self.counts_since_us = Some(at_us);
+        self.devices
+            .values_mut()
+            .for_each(|device| device.updates = (0, 1));
+    }
+
+    /// What devices were told of before then has been announced by now.
+    fn judge_told(&mut self, before_us: u64, timeline: &Timeline, found: &mut Found) {
+        while self.told.front().is_some_and(|(at_us, ..)| *at_us < before_us) {
+            let Some((at_us, ep, id)) = self.told.pop_front() else {
+                return;
+            };
+            self.judge_one_told(at_us, &ep, &id, timeline, found);
+        }
+        let forgotten = before_us.saturating_sub(2 * TOLD_AGAIN_US);
+        while self
+            .announced_at
+            .front()
+            .is_some_and(|(at_us, _)| *at_us < forgotten)
+        {
+            if let Some((_, id)) = self.announced_at.pop_front() {
+                self.announced.remove(&id);
+            }
+        }
+    }
+
+    fn judge_one_told(&self, at_us: u64, ep: &str, id: &str, timeline: &Timeline, found: &mut Found) {
+        if self.announced.contains(id) {
+            return found.judged(Breach::Event);
+        }
+        let before = at_us.saturating_sub(TOLD_AGAIN_US);
+        if timeline.forgot_at().is_some_and(|forgot| forgot >= before) {
+            return found.excused(Breach::Event, Excuse::Era);
+        }
+        if timeline.may_have_missed(before, at_us.saturating_add(timeline.bound_us())) {
+            return found.excused(Breach::Event, Excuse::Missed);
+        }
+        found.judged(Breach::Event);
+        found.add(Breach::Event, at_us, ep, "", || {
+            format!("the device was told of the registration {id}, which was never announced")
+        });
+    }
+
     /// The end of the history.
-    pub(super) fn finish(&self, timeline: &Timeline, found: &mut Found) {
-        let end = timeline.end_us();
-        if self.eras > 1 || timeline.may_have_missed(0, end) || !timeline.drained() {
+    pub(super) fn finish(&mut self, timeline: &Timeline, found: &mut Found) {
+        if !timeline.drained() {
             return;
         }
-        for (at_us, ep, id) in self.told.iter().filter(|(_, _, id)| !self.announced.contains(id)) {
-            found.add(Breach::Event, *at_us, ep, "", || {
-                format!("the device was told of the registration {id}, which was never announced")
-            });
+        self.judge_told(u64::MAX, timeline, found);
+        let end = timeline.end_us();
+        if self
+            .counts_since_us
+            .is_some_and(|since| timeline.may_have_missed(since.saturating_add(1), end))
+        {
+            return;
         }
         let mut names: Vec<_> = self
             .devices

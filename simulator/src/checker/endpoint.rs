@@ -66,6 +66,11 @@ impl Endpoint {
         self.hindered_us = self.hindered_us.max(until_us);
     }
 
+    /// When something last stood between the cluster and its device.
+    pub fn hindered_us(&self) -> u64 {
+        self.hindered_us
+    }
+
     /// Since when its device can be reached, if it can.
     pub fn reachable_since(&self, at_us: u64) -> Option<u64> {
         (!self.away && self.hindered_us <= at_us).then_some(self.hindered_us)

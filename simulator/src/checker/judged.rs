@@ -44,11 +44,21 @@ excuses! {
 
 /// `judged.RULE`
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Judged {
+pub struct Applied {
     /// How often the rule was applied.
     pub judged: u64,
     /// How often it looked away, by the reason.
     pub excused: BTreeMap<Excuse, u64>,
+}
+
+impl Applied {
+    /// One that has every reason.
+    pub fn full() -> Applied {
+        Applied {
+            judged: 1,
+            excused: EXCUSES.iter().map(|why| (*why, 1)).collect(),
+        }
+    }
 }
 
 /// Counts for all rules.
@@ -68,14 +78,14 @@ impl Counts {
     }
 
     /// For the report: every rule, and those reasons that came.
-    pub(super) fn by_rule(&self) -> BTreeMap<Breach, Judged> {
+    pub(super) fn by_rule(&self) -> BTreeMap<Breach, Applied> {
         let of = |rule: Breach| {
             let excused = EXCUSES
                 .iter()
                 .map(|why| (*why, self.excused[rule as usize][*why as usize]));
             let judged = self.judged[rule as usize];
             let excused = excused.filter(|(_, count)| *count > 0).collect();
-            (rule, Judged { judged, excused })
+            (rule, Applied { judged, excused })
         };
         Breach::ALL.iter().map(|rule| of(*rule)).collect()
     }

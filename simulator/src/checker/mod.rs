@@ -10,6 +10,7 @@ mod breach;
 mod clocks;
 mod device;
 mod endpoint;
+mod expiry;
 mod invariant;
 mod judged;
 mod registration;
@@ -28,15 +29,14 @@ use crate::history::Entry;
 
 use crate::dialect::message;
 pub use crate::dialect::message::{Body, ErrorBody, Message, Response, Speaker};
-pub use book::{Mark, Outcome, Terminal, Ticket};
 pub use breach::Breach;
-pub use judged::{Excuse, Judged};
+pub use judged::{Applied, Excuse};
 pub use rules::Rules;
 pub use story::tell_stories;
 pub use unrest::Span;
 
-use book::Book;
-use invariant::Invariant;
+use book::{Book, Ticket};
+use invariant::{Invariant, Open};
 
 /// Counter-examples kept per rule: enough to see a pattern, few enough to read.
 const EXAMPLES_PER_BREACH: usize = 5;
@@ -75,7 +75,7 @@ pub struct Judgement {
     /// The first counter-examples of each.
     pub violations: Vec<Violation>,
     /// How often each rule was applied, and how often it looked away.
-    pub judged: std::collections::BTreeMap<Breach, Judged>,
+    pub judged: std::collections::BTreeMap<Breach, Applied>,
     /// Tickets that were open when the broker forgot, and never ended.
     pub lost_with_broker: u64,
     /// Tickets that were open when the run was interrupted, within their time.
@@ -194,13 +194,85 @@ impl Checker {
         for invariant in &mut self.invariants {
             invariant.observe(entry, message, &self.book, &mut self.found);
         }
-        let change = self
-            .registrations
-            .observe(entry, &self.book.timeline, &mut self.found);
+        let change = self.registrations.observe(entry, &self.book, &mut self.found);
         if let Some((ep, change)) = change {
             self.book.registration_announced(entry.at_us, &ep, change);
         }
         self.book.record(entry, message);
+        while let Some(id) = self.book.next_look(entry.at_us) {
+            self.look_at(entry.at_us, id);
+        }
+    }
+
+    /// A ticket has had its time, or something of it was awaited: judges what it was owed, and forgets it when nothing can
+    /// come of it any more.
+    fn look_at(&mut self, now_us: u64, id: book::TicketId) {
+        let ticket = self.book.ticket(id);
+        let (over, forgotten) = (self.book.time_over(ticket), self.book.forgotten_at(ticket));
+        if !ticket.settled {
+            if now_us < over {
+                return self.book.look_at(over, id);
+            }
+            if !self.judge_outcome(id, false) {
+                return self.book.look_at(now_us + self.book.rules.bound_us, id);
+            }
+        }
+        if now_us < forgotten {
+            return self.book.look_at(forgotten, id);
+        }
+        if let Some(ticket) = self.book.evict(id) {
+            self.leaves(&ticket);
+        }
+    }
+
+    /// Judges whether a ticket got what it was owed; false if that cannot be said yet.
+    fn judge_outcome(&mut self, id: book::TicketId, at_end: bool) -> bool {
+        let ticket = self.book.ticket(id);
+        let acked = ticket.ack.is_some();
+        if ticket.ended() {
+            self.found.judged(Breach::Lost);
+            if acked {
+                self.found.judged(Breach::NoTerminal);
+            }
+            self.book.settle(id);
+            return true;
+        }
+        let (rule, thought) = if acked {
+            let thought = invariant::no_terminal::judge(ticket, &self.book, &mut self.found);
+            (Breach::NoTerminal, thought)
+        } else {
+            (
+                Breach::Lost,
+                invariant::lost::judge(ticket, &self.book, &mut self.found),
+            )
+        };
+        match thought {
+            Open::Waits(_) if !at_end => return false,
+            Open::Waits(why) | Open::Excused(why) => {
+                self.found.excused(rule, why);
+                if why != Excuse::Era {
+                    self.found.judgement.open += 1;
+                }
+            }
+            Open::Accused => self.found.judged(rule),
+        }
+        self.book.settle(id);
+        true
+    }
+
+    fn leaves(&mut self, ticket: &Ticket) {
+        let copies = u64::from(ticket.ack_copies) + u64::from(ticket.terminal_copies);
+        self.found.judgement.repeat_copies += copies;
+    }
+
+    /// How many tickets are kept, because something may still come of them.
+    pub fn kept(&self) -> usize {
+        self.book.len()
+    }
+
+    /// How often rules have been broken so far.
+    pub fn violations(&self) -> u64 {
+        self.found.judgement.counts.values().sum()
     }
 
     /// The spans in which the cluster had something to get over.
@@ -208,28 +280,23 @@ impl Checker {
         self.book.timeline.unrest()
     }
 
-    /// The ticket that a message is about.
-    pub fn ticket_of(&self, message: &Message<'_>) -> Option<&Ticket> {
-        self.book.find(message).map(|id| self.book.ticket(id))
-    }
-
-    /// The tickets so far, in the order in which they were first sent.
-    pub fn tickets(&self) -> &[Ticket] {
-        &self.book.tickets
-    }
-
-    /// The end of the history. Hands back the tickets too.
-    pub fn finish(mut self) -> (Judgement, Vec<Ticket>) {
+    /// The end of the history.
+    pub fn finish(mut self) -> Judgement {
+        for id in self.book.ids() {
+            if !self.book.ticket(id).settled {
+                self.judge_outcome(id, true);
+            }
+        }
         for invariant in &mut self.invariants {
             invariant.finish(&self.book, &mut self.found);
         }
         self.registrations.finish(&self.book.timeline, &mut self.found);
+        let kept = self.book.take_all();
+        kept.iter().for_each(|ticket| self.leaves(ticket));
         let mut judgement = self.found.judgement;
         judgement.judged = self.found.counts.by_rule();
-        let copies = |ticket: &Ticket| u64::from(ticket.ack_copies) + u64::from(ticket.terminal_copies);
-        judgement.repeat_copies = self.book.tickets.iter().map(copies).sum();
         judgement.event_gaps = self.registrations.gaps;
         judgement.violations.sort_by_key(|violation| violation.at_us);
-        (judgement, self.book.tickets)
+        judgement
     }
 }

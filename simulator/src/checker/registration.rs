@@ -4,8 +4,9 @@
 
 use rustc_hash::FxHashMap;
 
-use super::book::Change;
+use super::book::{Book, Change};
 use super::device::Devices;
+use super::expiry::Expiry;
 use super::timeline::Timeline;
 use super::{Breach, Found};
 use crate::dialect::Registration;
@@ -27,6 +28,7 @@ struct Last {
 pub struct Registrations {
     last: FxHashMap<String, Last>,
     devices: Devices,
+    expiry: Expiry,
     /// Events that were missed while the back end was disconnected.
     pub gaps: u64,
 }
@@ -61,13 +63,18 @@ impl Registrations {
     /// Judges the next entry; others than registration events and eras pass by.
     ///
     /// Says of which endpoint what became of a registration.
-    pub fn observe(
-        &mut self,
-        entry: &Entry,
-        timeline: &Timeline,
-        found: &mut Found,
-    ) -> Option<(String, Change)> {
-        self.devices.observe(entry, found);
+    pub fn observe(&mut self, entry: &Entry, book: &Book, found: &mut Found) -> Option<(String, Change)> {
+        let timeline = &book.timeline;
+        self.devices.observe(entry, timeline, found);
+        let last = &self.last;
+        let in_force = |ep: &str| {
+            let last = last.get(ep)?;
+            last.registration.as_ref().map(|_| last.at_us)
+        };
+        self.expiry.judge(entry.at_us, book, found, in_force);
+        if let Event::DeviceDeregistered { ep } = &entry.event {
+            self.expiry.takes_leave(entry.at_us, ep, book);
+        }
         match &entry.event {
             Event::Era { .. } => self.last.clear(),
             Event::Registration { channel, message } => match Registration::read(*channel, message) {
@@ -80,6 +87,9 @@ impl Registrations {
                         RegistrationChannel::New | RegistrationChannel::Up => Change::InForce,
                     };
                     let ep = registration.ep.clone();
+                    if change == Change::InForce {
+                        self.expiry.refreshed(entry.at_us, &ep, registration.lt, book);
+                    }
                     self.judge(entry.at_us, *channel, registration, timeline, found);
                     return Some((ep, change));
                 }
@@ -93,7 +103,7 @@ impl Registrations {
     }
 
     /// The end of the history.
-    pub fn finish(&self, timeline: &Timeline, found: &mut Found) {
+    pub fn finish(&mut self, timeline: &Timeline, found: &mut Found) {
         self.devices.finish(timeline, found);
     }
 

@@ -28,6 +28,8 @@ pub struct Rules {
     pub ack_timeout_us: u64,
     /// MAX_RETRANSMIT (RFC 7252, 4.8).
     pub max_retransmit: u32,
+    /// How long after its end something may still come of a ticket, in microseconds.
+    pub remembered_us: u64,
     /// How many requests may wait for one device before one is refused.
     pub queue_per_endpoint: usize,
 }
@@ -38,6 +40,11 @@ const IN_SOCKETS: Duration = Duration::from_millis(500);
 const REORDER_HOLD: Duration = Duration::from_millis(10);
 /// Requests and answers are never larger than this (RFC 7252, 4.6), so a network that carries it loses none for its size.
 const LARGEST_DATAGRAM: u32 = 1280;
+
+/// EXCHANGE_LIFETIME (RFC 7252, 4.8.2): so long a device remembers a message.
+const EXCHANGE_LIFETIME: Duration = Duration::from_secs(247);
+/// What comes after the cluster may have forgotten a ticket is called by its name for as long.
+const BEYOND_RETENTION: Duration = Duration::from_secs(60);
 
 impl Rules {
     /// Those of a scenario.
@@ -55,10 +62,16 @@ impl Rules {
         let arguments = &scenario.cluster.arguments;
         let count = |name| argument(arguments, name).and_then(|text| text.parse::<u32>().ok());
         let ack_timeout = argument(arguments, "--ack-timeout").and_then(|text| parse_duration(text).ok());
+        let retention = argument(arguments, "--ticket-retention").and_then(|text| parse_duration(text).ok());
+        let retention = retention
+            .unwrap_or(Duration::from_secs(300))
+            .max(EXCHANGE_LIFETIME);
+        let way_us = longest(|network| delay(network) + network.jitter + network.duplicate_delay);
         Rules {
             bound_us: micros(scenario.failover_bound()),
             lease_us: micros(scenario.cluster.lease),
-            way_us: longest(|network| delay(network) + network.jitter + network.duplicate_delay),
+            way_us,
+            remembered_us: micros(retention + BEYOND_RETENTION).saturating_add(way_us),
             delay_us: longest(delay),
             lossy: [at_first].into_iter().chain(changes).collect(),
             separate: groups.iter().any(|group| group.separate > 0.0),

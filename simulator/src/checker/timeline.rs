@@ -23,6 +23,8 @@ struct Presence {
     leaves: bool,
     /// Both of its connections to the broker stand.
     linked: bool,
+    /// Its process ended though no fault said so: what it owed it owes still.
+    deserted: bool,
     /// When others can rely on it: a newcomer does not know what was asked before.
     spans: Vec<Span>,
 }
@@ -49,6 +51,10 @@ pub struct Timeline {
     /// The clocks that were touched, by whose they are.
     clocks: FxHashMap<String, Clock>,
     any_harm: bool,
+    /// The most that a harm may last beyond F.
+    longest_set_back_us: u64,
+    /// When the last era but the first began.
+    forgot_us: Option<u64>,
     unrest: Unrest,
     /// Whether the network can lose datagrams, now and after each fault of it that is to come.
     lossy: std::vec::IntoIter<bool>,
@@ -75,6 +81,7 @@ impl Default for Presence {
             paused: false,
             leaves: false,
             linked: true,
+            deserted: false,
             spans: Vec::new(),
         }
     }
@@ -102,6 +109,8 @@ impl Timeline {
             harmed: Vec::new(),
             clocks: FxHashMap::default(),
             any_harm: false,
+            longest_set_back_us: 0,
+            forgot_us: None,
             disconnected: Vec::new(),
             full: Vec::new(),
             era: 0,
@@ -144,9 +153,12 @@ impl Timeline {
                 };
             }),
             Event::InstanceReady { id } => self.change(id, entry.at_us, |presence| presence.ready = true),
-            Event::InstanceExited { id, .. } => {
+            Event::InstanceExited { id, expected, .. } => {
                 self.harm(entry.at_us, 0);
-                self.change(id, entry.at_us, |presence| presence.ready = false);
+                self.change(id, entry.at_us, |presence| {
+                    presence.deserted = presence.serves() && !*expected;
+                    presence.ready = false;
+                });
             }
             Event::Fault {
                 action,
@@ -188,6 +200,7 @@ impl Timeline {
             Event::Era { .. } => {
                 self.era += 1;
                 if self.era > 1 {
+                    self.forgot_us = Some(entry.at_us);
                     self.unrest
                         .stir(entry.at_us, entry.at_us + self.bound_us + self.ring_us);
                 }
@@ -244,6 +257,7 @@ impl Timeline {
 
     fn harm(&mut self, at: u64, set_back_us: u64) {
         self.any_harm = true;
+        self.longest_set_back_us = self.longest_set_back_us.max(set_back_us);
         let bound_us = self.bound_us.saturating_add(set_back_us);
         self.harmed.push(Harm { at, bound_us });
         self.unrest.stir(at, at.saturating_add(bound_us));
@@ -358,25 +372,89 @@ impl Timeline {
     /// follow it, or F after the back end hears again; `None` if no instance stayed for as long before that, so that nobody
     /// can have ended it.
     pub fn ended_by(&self, deadline: u64) -> Option<u64> {
+        let due = self.over_by(deadline);
+        self.somebody_stayed(due.saturating_sub(self.bound_us), due)
+            .then_some(due)
+    }
+
+    /// As [`Timeline::ended_by`] for what is stored: it waits for somebody who ends it, and who left of its own accord is
+    /// waited for in vain. `None` if nobody has been there for long enough yet.
+    pub fn owed_by(&self, deadline: u64) -> Option<u64> {
+        let due = self.over_by(deadline);
+        let mut times = self.instances.values().filter_map(|presence| {
+            let last = presence.spans.len().saturating_sub(1);
+            let spans = presence.spans.iter().enumerate();
+            let mut stays = spans.filter_map(|(index, span)| {
+                let to = if presence.deserted && index == last {
+                    u64::MAX
+                } else {
+                    span.to
+                };
+                let by = due.max(span.from.saturating_add(self.bound_us));
+                (by <= to).then_some(by)
+            });
+            stays.next()
+        });
+        let first = times.next()?;
+        Some(times.fold(first, u64::min))
+    }
+
+    fn over_by(&self, deadline: u64) -> u64 {
         let mut due = deadline.saturating_add(self.bound_us);
         loop {
             let before = due;
-            for harm in &self.harmed {
-                if harm.at >= deadline.saturating_sub(harm.bound_us - self.bound_us) && harm.at <= due {
+            let reach = deadline.saturating_sub(self.longest_set_back_us);
+            let since = self.harmed.partition_point(|harm| harm.at < reach);
+            for harm in &self.harmed[since..] {
+                if harm.at > due {
+                    break;
+                }
+                if harm.at >= deadline.saturating_sub(harm.bound_us - self.bound_us) {
                     due = due.max(harm.at.saturating_add(harm.bound_us));
                 }
             }
             for gap in &self.disconnected {
-                if gap.from <= due && gap.to >= deadline {
+                if gap.from <= due && gap.to >= deadline && gap.to < u64::MAX {
                     due = due.max(gap.to.saturating_add(self.bound_us));
                 }
             }
             if due == before {
-                break;
+                return due;
             }
         }
-        self.somebody_stayed(due.saturating_sub(self.bound_us), due)
-            .then_some(due)
+    }
+
+    /// The last time, not after `to`, at which the back end began to hear again; 0 if it has always heard. `None` while it
+    /// does not.
+    pub fn hears_since(&self, to: u64) -> Option<u64> {
+        let gaps = self.disconnected.iter().rev();
+        match gaps.skip_while(|gap| gap.from > to).map(|gap| gap.to).next() {
+            Some(end) if end > to => None,
+            end => Some(end.unwrap_or(0)),
+        }
+    }
+
+    /// F in microseconds.
+    pub fn bound_us(&self) -> u64 {
+        self.bound_us
+    }
+
+    /// True if any clock was ever touched.
+    pub fn any_clock_touched(&self) -> bool {
+        !self.clocks.is_empty()
+    }
+
+    /// When the last era but the first began.
+    pub fn forgot_at(&self) -> Option<u64> {
+        self.forgot_us
+    }
+
+    /// How much of the time since `from` the cluster had something to get over.
+    pub fn unrest_since(&self, from: u64, to: u64) -> u64 {
+        let late = self.unrest.spans().iter().rev();
+        let late = late.take_while(|span| span.to > from);
+        late.map(|span| span.to.min(to).saturating_sub(span.from.max(from)))
+            .sum()
     }
 
     /// The time by which what the back end published at `at` has reached the cluster: at once, or, if the way was broken
@@ -404,8 +482,13 @@ impl Timeline {
     /// for longer than a member remembers requests, or the broker had no memory for it.
     pub fn due(&self, at: u64) -> Option<u64> {
         let mut due = at.saturating_add(self.bound_us);
-        for harm in &self.harmed {
-            if harm.at >= at.saturating_sub(harm.bound_us) && harm.at <= due {
+        let reach = at.saturating_sub(self.bound_us + self.longest_set_back_us);
+        let since = self.harmed.partition_point(|harm| harm.at < reach);
+        for harm in &self.harmed[since..] {
+            if harm.at > due {
+                break;
+            }
+            if harm.at >= at.saturating_sub(harm.bound_us) {
                 due = due.max(harm.at.saturating_add(harm.bound_us));
             }
         }

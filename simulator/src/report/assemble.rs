@@ -136,7 +136,7 @@ impl Reading {
 
     pub fn finish(mut self, scenario: &Scenario, facts: &RunFacts) -> Judged {
         let open = self.end_open();
-        let (judgement, _) = self.checker.finish();
+        let judgement = self.checker.finish();
         let mut counts = self.tally.tickets(&judgement);
         (counts.skipped, counts.refused) = (facts.unsent.skipped, facts.unsent.refused);
         let exits = self.tally.take_warnings();
@@ -164,6 +164,7 @@ impl Reading {
             harness: facts.harness.clone(),
             tickets: counts,
             warnings: [scenario.warnings.clone(), facts.warnings.clone(), exits.clone()].concat(),
+            judged: judgement.judged,
             counter_examples: judgement.violations,
             ..Report::default()
         };

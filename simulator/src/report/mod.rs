@@ -34,7 +34,7 @@ pub use files::{FACTS_FILE, REPORT_FILE, ReportError, read_facts, write_facts, w
 pub use markdown::markdown;
 pub use screen::{Style, brief, screen};
 
-use crate::checker::{Breach, Violation};
+use crate::checker::{Applied, Breach, Violation};
 use crate::operation::RequestKind;
 use crate::scenario::ExpectationOutcome;
 
@@ -99,6 +99,9 @@ pub struct Report {
     pub series: Vec<Second>,
     /// What a reader should know.
     pub warnings: Vec<String>,
+    /// How often each rule was applied, and how often it looked away and why.
+    #[serde(default)]
+    pub judged: BTreeMap<Breach, Applied>,
     /// The first counter-examples of each broken rule.
     pub counter_examples: Vec<Violation>,
 }
@@ -392,6 +395,11 @@ pub struct SimulatorReport {
 }
 
 impl Report {
+    /// How often a rule looked away.
+    pub fn excused(&self) -> u64 {
+        self.judged.values().flat_map(|rule| rule.excused.values()).sum()
+    }
+
     /// As `Expectation::judge` and other readers of JSON see it.
     pub fn to_json(&self) -> serde_json::Value {
         serde_json::to_value(self).expect("a report has string keys and finite numbers only")

@@ -29,6 +29,7 @@ fn full() -> Report {
             broken: Breach::tickets().map(|breach| (breach, 0)).collect(),
             ..Tickets::default()
         },
+        judged: Breach::ALL.iter().map(|rule| (*rule, Applied::full())).collect(),
         defects: Defects {
             count: 1,
             messages: vec![String::new()],

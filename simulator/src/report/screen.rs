@@ -108,7 +108,9 @@ fn headline(report: &Report, style: Style) -> String {
 
 fn numbers(report: &Report, style: Style) -> Vec<String> {
     let (devices, tickets, failover) = (&report.devices, &report.tickets, &report.failover_ms);
+    let (judged, excused) = (tickets.sent.saturating_sub(tickets.open), report.excused());
     let broken = format!("{} violations", tickets.violations);
+    let judged = format!(" · {judged} judged · {excused} excused");
     let open = match tickets.open {
         0 => String::new(),
         open => format!(" · {open} open, not judged"),
@@ -130,7 +132,7 @@ fn numbers(report: &Report, style: Style) -> Vec<String> {
             tickets.errors,
             codes(report),
             tickets.repeats,
-            style.good_or_bad(tickets.violations == 0, &broken)
+            style.good_or_bad(tickets.violations == 0, &broken) + &judged
         ),
         format!(
             "  events     {} new · {} up · {} del · {} violations",

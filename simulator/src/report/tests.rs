@@ -194,6 +194,8 @@ fn devices_and_events_are_counted() {
         report.events,
         Events {
             new: 1,
+            // What d1 and d2 were told of first was never announced.
+            violations: 2,
             ..Events::default()
         }
     );

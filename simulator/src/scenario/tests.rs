@@ -230,7 +230,7 @@ fn a_load_is_a_kind_a_list_or_weights_with_a_path_for_each() {
     assert_eq!((weighted.impatience, weighted.shared_tickets), (0.1, 0.05));
     let expected = [
         part(RequestKind::Write, &["/3/0/15"], 2),
-        part(RequestKind::Read, &["/3/0/0"], 1),
+        part(RequestKind::Read, &["/3/0/2"], 1),
     ];
     assert_eq!(listed.mix, expected);
     assert_eq!(

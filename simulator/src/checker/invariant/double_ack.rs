@@ -20,6 +20,7 @@ impl Invariant for DoubleAck {
         if ticket.ended() || ticket.ack.is_none() {
             return;
         }
+        found.judged(Breach::DoubleAck);
         if message.again {
             if ticket.ack_copies >= ticket.attempts.saturating_sub(1) {
                 found.about(Breach::DoubleAck, entry.at_us, book, ticket, || {

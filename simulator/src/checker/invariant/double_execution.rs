@@ -13,7 +13,7 @@
 use super::Invariant;
 use crate::checker::book::Book;
 use crate::checker::message::Message;
-use crate::checker::{Breach, Found};
+use crate::checker::{Breach, Excuse, Found};
 use crate::history::{Entry, Event};
 
 /// EXCHANGE_LIFETIME (RFC 7252, 4.8.2): after it a repeatable request gets a fresh exchange.
@@ -50,11 +50,12 @@ impl Invariant for DoubleExecution {
             }
         }
         let Some(executions) = &ticket.executions else {
-            return;
+            return found.judged(Breach::DoubleExecution);
         };
         if ticket.born_era != book.timeline.era() {
-            return;
+            return found.excused(Breach::DoubleExecution, Excuse::Era);
         }
+        found.judged(Breach::DoubleExecution);
         let (first_id, first_token) = &executions.exchange;
         let same_exchange = first_id == message_id && **first_token == **token;
         let soon = entry.at_us.saturating_sub(executions.first.at_us) < EXCHANGE_LIFETIME_US;

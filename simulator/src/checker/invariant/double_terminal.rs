@@ -4,7 +4,7 @@
 use super::Invariant;
 use crate::checker::book::Book;
 use crate::checker::message::{Body, Message};
-use crate::checker::{Breach, Found};
+use crate::checker::{Breach, Excuse, Found};
 use crate::history::Entry;
 
 pub struct DoubleTerminal;
@@ -22,8 +22,10 @@ impl Invariant for DoubleTerminal {
         };
         let Some(terminal) = &ticket.terminal else { return };
         if terminal.mark.era != book.timeline.era() {
+            found.excused(Breach::DoubleTerminal, Excuse::Era);
             return;
         }
+        found.judged(Breach::DoubleTerminal);
         let repeats = ticket.attempts.saturating_sub(1);
         let wrong = if !message.again {
             "a second outcome, not marked as a copy".into()

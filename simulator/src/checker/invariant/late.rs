@@ -5,7 +5,7 @@
 use super::Invariant;
 use crate::checker::book::Book;
 use crate::checker::message::{Body, Message};
-use crate::checker::{Breach, Found};
+use crate::checker::{Breach, Excuse, Found};
 use crate::history::Entry;
 
 pub struct Late;
@@ -19,15 +19,22 @@ impl Invariant for Late {
         let Some(ticket) = book.find(message).map(|id| book.ticket(id)) else {
             return;
         };
-        let Some(arrived) = book.arrived_by(ticket) else {
+        if ticket.ended() {
             return;
+        }
+        let Some(arrived) = book.arrived_by(ticket) else {
+            return found.excused(Breach::Late, Excuse::Nobody);
         };
         let first = ticket.first_published_us.unwrap_or(arrived);
         let over = book.timeline.timeout_over(first, arrived, ticket.timeout_us);
         let Some(due) = book.timeline.ended_by(over) else {
-            return; // nobody was there who could have ended it
+            return found.excused(Breach::Late, Excuse::Nobody);
         };
-        if entry.at_us > due && !ticket.ended() && !ticket.crossed_eras {
+        if ticket.crossed_eras {
+            return found.excused(Breach::Late, Excuse::Era);
+        }
+        found.judged(Breach::Late);
+        if entry.at_us > due {
             found.about(Breach::Late, entry.at_us, book, ticket, || {
                 let after = (entry.at_us - due) as f64 / 1e6;
                 format!(

@@ -1,12 +1,12 @@
-//! One invariant of the ticket contract per file.
+//! One invariant of the ticket contract per file. Those about what never came are functions, asked when it was due.
 
 mod double_ack;
 mod double_execution;
 mod double_terminal;
 mod late;
-mod lost;
+pub mod lost;
 mod no_ack;
-mod no_terminal;
+pub mod no_terminal;
 mod orphan;
 mod out_of_order;
 mod terminal_before_ack;
@@ -15,10 +15,22 @@ mod unlawful_error;
 mod unserved;
 mod wrong_value;
 
+use super::Excuse;
 use super::Found;
 use super::book::Book;
 use super::message::Message;
 use crate::history::Entry;
+
+/// What a rule thinks of a ticket that has had its time, and has no outcome.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Open {
+    /// It breaks the rule, which is counted.
+    Accused,
+    /// It cannot be judged as long as this lasts.
+    Waits(Excuse),
+    /// It cannot be judged at all.
+    Excused(Excuse),
+}
 
 /// A rule that a history keeps or breaks.
 pub trait Invariant {
@@ -29,11 +41,9 @@ pub trait Invariant {
     fn finish(&mut self, _book: &Book, _found: &mut Found) {}
 }
 
-/// All of them.
+/// All that look at what comes.
 pub fn all() -> Vec<Box<dyn Invariant>> {
     vec![
-        Box::new(lost::Lost),
-        Box::new(no_terminal::NoTerminal),
         Box::new(no_ack::NoAck),
         Box::new(double_ack::DoubleAck),
         Box::new(double_terminal::DoubleTerminal),
@@ -41,7 +51,7 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(two_voices::TwoVoices::default()),
         Box::new(orphan::Orphan),
         Box::new(double_execution::DoubleExecution),
-        Box::new(out_of_order::OutOfOrder),
+        Box::new(out_of_order::OutOfOrder::default()),
         Box::new(wrong_value::WrongValue),
         Box::new(late::Late),
         Box::new(unserved::Unserved),

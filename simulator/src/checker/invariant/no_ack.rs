@@ -4,7 +4,7 @@
 use super::Invariant;
 use crate::checker::book::Book;
 use crate::checker::message::{Body, Message};
-use crate::checker::{Breach, Found};
+use crate::checker::{Breach, Excuse, Found};
 use crate::history::Entry;
 
 pub struct NoAck;
@@ -20,13 +20,22 @@ impl Invariant for NoAck {
         let Some(ticket) = book.find(message).map(|id| book.ticket(id)) else {
             return;
         };
-        if !stored || ticket.ack.is_some() || ticket.ended() || ticket.crossed_eras {
+        if !stored || ticket.ended() {
             return;
         }
-        if !book.timeline.may_have_missed(ticket.first_sent_us, entry.at_us) {
-            found.about(Breach::NoAck, entry.at_us, book, ticket, || {
-                "an outcome without an ack before it".into()
-            });
+        if ticket.crossed_eras {
+            return found.excused(Breach::NoAck, Excuse::Era);
         }
+        if ticket.ack.is_some() {
+            return found.judged(Breach::NoAck);
+        }
+        let missed = book.timeline.may_have_missed(ticket.first_sent_us, entry.at_us);
+        if missed {
+            return found.excused(Breach::NoAck, Excuse::Missed);
+        }
+        found.judged(Breach::NoAck);
+        found.about(Breach::NoAck, entry.at_us, book, ticket, || {
+            "an outcome without an ack before it".into()
+        });
     }
 }

@@ -11,6 +11,9 @@ pub struct Orphan;
 
 impl Invariant for Orphan {
     fn observe(&mut self, entry: &Entry, message: Option<&Message<'_>>, book: &Book, found: &mut Found) {
+        if message.is_some() {
+            found.judged(Breach::Orphan);
+        }
         if let Some(message) = message
             && book.find(message).is_none()
         {

@@ -16,6 +16,7 @@ impl Invariant for TerminalBeforeAck {
         let Some(ticket) = book.find(message).map(|id| book.ticket(id)) else {
             return;
         };
+        found.judged(Breach::TerminalBeforeAck);
         if let Some(terminal) = &ticket.terminal
             && terminal.mark.era == book.timeline.era()
         {

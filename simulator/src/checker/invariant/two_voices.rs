@@ -42,6 +42,7 @@ impl Invariant for TwoVoices {
         }
         let Some(message) = message else { return };
         let Some(by) = &message.by else { return };
+        found.judged(Breach::TwoVoices);
         let ep = message.ep.as_deref().unwrap_or_default();
         match self.newest.get_mut(by.id.as_ref()) {
             Some(newest) if by.incarnation < *newest => {

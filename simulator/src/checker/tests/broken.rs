@@ -24,6 +24,45 @@ fn a_request_that_is_repeated_after_a_crash_and_never_answered_is_lost() {
 }
 
 #[test]
+fn what_is_stored_is_owed_by_instances_that_ended_though_no_fault_said_so() {
+    let exits = |expected: bool| {
+        let exited = |story: Story, id: &str| {
+            let (id, status) = (id.to_owned(), crate::history::ExitStatus::Signal(9));
+            story.with(4_000, Event::InstanceExited { id, status, expected })
+        };
+        let story = Story::begin().accepted_read(3_900, "t1", "A#1");
+        exited(exited(story, "A"), "B").judged()
+    };
+    assert_only(&exits(false), Breach::NoTerminal, "t1");
+    let judgement = exits(true);
+    assert_lawful(&judgement);
+    assert_eq!(
+        judgement.judged[&Breach::NoTerminal].excused,
+        [(Excuse::Nobody, 1)].into()
+    );
+}
+
+#[test]
+fn an_outcome_that_was_due_before_the_last_fault_is_not_excused_by_it() {
+    // Due at 11.6 s; everybody dies, and the back end hears nothing, long after that.
+    let open = || Story::begin().accepted_read(100, "t1", "A#1");
+    let late_kill = open().kill(30_000, "A").kill(30_000, "B");
+    assert_only(&late_kill.judged(), Breach::NoTerminal, "t1");
+    let late_gap = open()
+        .with(20_000, Event::LoadStopped)
+        .disconnected(30_000, 31_000);
+    assert_only(&late_gap.judged(), Breach::NoTerminal, "t1");
+    // What was missed is no excuse once it was asked for again.
+    let again = |story: Story| story.request(6_000, "t1", "read", "/3/0/0", 2);
+    assert_lawful(&open().disconnected(5_000, 5_900).judged());
+    assert_only(
+        &again(open().disconnected(5_000, 5_900)).judged(),
+        Breach::NoTerminal,
+        "t1",
+    );
+}
+
+#[test]
 fn an_acked_request_that_never_ends_has_no_terminal() {
     let judgement = Story::begin()
         .accepted_read(100, "t1", "A#1")
@@ -313,6 +352,41 @@ fn a_value_from_before_the_ticket_was_sent_is_reported() {
         Breach::WrongValue,
         "t1",
     );
+}
+
+/// The device answers a read of its instance with two values, and the back end hears these.
+fn instance_heard(serial: &str, voltage: u32) -> Judgement {
+    let story = Story::begin()
+        .request(100, "t1", "read", "/3/0", 1)
+        .ack(101, "t1", "A#1");
+    let mut story = story.executed(102, "read", "/3/0", 7, Ok(""));
+    if let Some(Event::DeviceExecuted { value, values, .. }) =
+        story.entries.last_mut().map(|last| &mut last.event)
+    {
+        let of_device = [("2", "dev-1"), ("7/0", "3800")];
+        *values = Some(
+            of_device
+                .map(|(path, text)| (path.to_owned(), text.to_owned()))
+                .into(),
+        );
+        *value = None;
+    }
+    let node = format!(
+        r#"{{"kind":"instance","id":0,"resources":{{"2":{{"kind":"singleresource","id":2,"type":"string","value":"{serial}"}},"7":{{"kind":"multipleresource","id":7,"type":"integer","values":{{"0":{voltage}}}}}}}}}"#
+    );
+    let resp = format!(r#""resp":{{"kind":"read","code":"CONTENT","node":{node}}}"#);
+    story.says(103, "t1", &resp, "A#1").judged()
+}
+
+#[test]
+fn an_instance_is_compared_value_by_value() {
+    assert_lawful(&instance_heard("dev-1", 3800));
+    let violation = assert_only(&instance_heard("dev-2", 3800), Breach::WrongValue, "t1");
+    assert_eq!(
+        violation.explanation,
+        "the value \"dev-2\" at /3/0/2, which the device did not return since it was asked"
+    );
+    assert_only(&instance_heard("dev-1", 3801), Breach::WrongValue, "t1");
 }
 
 #[test]

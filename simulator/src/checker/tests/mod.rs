@@ -4,6 +4,7 @@
 mod broken;
 mod errors;
 mod lawful;
+mod memory;
 mod registrations;
 mod unserved;
 
@@ -21,6 +22,7 @@ const RULES: Rules = Rules {
     separate: false,
     ack_timeout_us: 2_000_000,
     max_retransmit: 4,
+    remembered_us: 360_000_000,
     queue_per_endpoint: 64,
 };
 
@@ -282,7 +284,7 @@ impl Story {
     fn judged_by(self, rules: Rules) -> Judgement {
         let mut checker = Checker::new(rules);
         self.entries.iter().for_each(|entry| checker.observe(entry));
-        let (mut judgement, _) = checker.finish();
+        let mut judgement = checker.finish();
         tell_stories(&mut judgement.violations, self.entries.into_iter());
         judgement
     }

@@ -164,7 +164,7 @@ fn a_registration_is_replaced_only_if_its_device_registers_again() {
     assert_lawful(&replaced(Some(Event::Fault {
         action: FaultKind::Reboot,
         instances: Vec::new(),
-        affected: Vec::new(),
+        affected: vec!["dev-1".into()],
         harmful: true,
         lasts_us: None,
     })));
@@ -188,4 +188,52 @@ fn a_registration_ends_as_deregistered_only_if_its_device_takes_leave() {
         "r1 ended as deregistered, though the device that has it did not take leave"
     );
     assert_lawful(&judged(true));
+}
+
+/// A registration of 10 s that is announced at 1 s, and what happens then; the run ends at 60 s.
+fn never_ends(then: impl FnOnce(Story) -> Story) -> Judgement {
+    let rest = r#""regId":"r1","rev":1,"lt":10"#;
+    then(Story::begin().registration_with(1_000, RegistrationChannel::New, rest)).judged()
+}
+
+#[test]
+fn a_registration_that_is_not_refreshed_ends_when_its_lifetime_is_over() {
+    let violation = assert_only(&never_ends(|story| story), Breach::Event, "");
+    assert_eq!(
+        violation.explanation,
+        "registered still, 59.000 s after it began or was refreshed: expected it to end after 10 s"
+    );
+    let expired = |at_ms| {
+        never_ends(move |story| {
+            let rest = r#""regId":"r1","rev":2,"lt":10,"reason":"expired""#;
+            story.registration_with(at_ms, RegistrationChannel::Del, rest)
+        })
+    };
+    // Its lifetime, F, the grace and the time that a newcomer needs: 11 + 1.5 + 5 + 3 s.
+    assert_lawful(&expired(20_500));
+    assert_eq!(expired(20_501).count(Breach::Event), 1);
+    // Devices get as long again as nobody may have heard them.
+    let outage = |story: Story| story.kill(2_000, "A").kill(2_000, "B").ready(40_000, "A");
+    assert_lawful(&never_ends(outage));
+    assert_lawful(&never_ends(|story| story.disconnected(5_000, 50_000)));
+    assert_lawful(&never_ends(|story| story.era(5_000, "emptied")));
+}
+
+#[test]
+fn a_registration_ends_when_its_device_takes_leave() {
+    let leaves = |story: Story| story.with(2_000, Event::DeviceDeregistered { ep: "dev-1".into() });
+    let judged = |story: Story| leaves(story).with(4_600, Event::LoadStopped).cut_off();
+    let announced = || {
+        let rest = r#""regId":"r1","rev":1,"lt":100"#;
+        Story::begin().registration_with(1_000, RegistrationChannel::New, rest)
+    };
+    let judgement = judged(announced());
+    assert_eq!(judgement.count(Breach::Event), 1);
+    let rest = r#""regId":"r1","rev":2,"lt":100,"reason":"deregistered""#;
+    let ended = leaves(announced()).registration_with(2_010, RegistrationChannel::Del, rest);
+    assert_eq!(ended.judged().count(Breach::Event), 0);
+    // A device that sleeps, or a fault, explains that the De-register was not heard.
+    for story in [announced().asleep(1_900, 3_000), announced().kill(1_900, "A")] {
+        assert_eq!(judged(story).count(Breach::Event), 0);
+    }
 }
