@@ -592,6 +592,7 @@ impl Book {
             self.opens(id);
         }
         let known = self.ticket_mut(id);
+        let (endpoint, deadline) = (known.endpoint, entry.at_us.saturating_add(known.timeout_us));
         known.attempts += 1;
         known.era = era;
         if *published {
@@ -601,6 +602,8 @@ impl Book {
                 known.arrived_by_us = Some(entry.at_us);
             }
         }
+        let endpoint = &mut self.endpoints[endpoint as usize];
+        endpoint.deadline_us = endpoint.deadline_us.max(deadline);
     }
 
     fn open_ticket(&mut self, entry: &Entry, ep: &str, name: &str, timeout_us: u64) -> TicketId {
@@ -785,6 +788,7 @@ impl Book {
         }
         for endpoint in &mut self.endpoints {
             endpoint.registered = Registered::Never;
+            endpoint.ghosts_until_us = endpoint.deadline_us;
         }
         let open = self.endpoints.iter().flat_map(|endpoint| &endpoint.open);
         for id in open {

@@ -31,6 +31,10 @@ pub struct Endpoint {
     /// When the last outcome was heard.
     pub ended_us: u64,
     pub registered: Registered,
+    /// When the last timeout of all that was ever asked of it is over.
+    pub deadline_us: u64,
+    /// Until then what a broker that forgot had ended may be open again, and stand before all else.
+    pub ghosts_until_us: u64,
     /// Its device is off, has taken leave, or is behind an address that nobody has heard of.
     away: bool,
     /// When it slept, came back, or registered anew last; in the future while it sleeps.

@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 use super::Invariant;
 use crate::checker::book::{Book, EndpointId, Executions, Outcome, Ticket, TicketId};
 use crate::checker::message::{Body, Message};
-use crate::checker::{Breach, Found};
+use crate::checker::{Breach, Excuse, Found};
 use crate::history::Entry;
 
 /// Behind a ticket that ended so long ago nothing can be out of order that has not been seen.
@@ -87,6 +87,10 @@ impl OutOfOrder {
         let Some(list) = self.acked.get_mut(&ticket.endpoint) else {
             return;
         };
+        // Its ack was missed: its place is not known.
+        if !list.iter().any(|known| known.id == id) {
+            return found.excused(Breach::OutOfOrder, Excuse::Missed);
+        }
         found.judged(Breach::OutOfOrder);
         for later in list.iter_mut().rev().take_while(|later| later.id != id) {
             let Some(other) = book.get(later.id).filter(|_| !later.accused) else {

@@ -56,14 +56,18 @@ fn idle_us(at_us: u64, error: &ErrorBody, ticket: &Ticket, book: &Book) -> Resul
     }
     let acked = ticket.ack.ok_or(Excuse::Missed)?.at_us;
     let endpoint = book.of_endpoint(ticket.endpoint);
+    if at_us < endpoint.ghosts_until_us.saturating_add(rules.bound_us) {
+        return Err(Excuse::Era);
+    }
     let at_rest = book.timeline.at_rest_since(at_us).ok_or(Excuse::Fault)?;
     let oldest = book.oldest_ack(ticket.endpoint).unwrap_or(acked);
     let turn = acked.max(endpoint.ended_us);
     let idle_since = |hindered: u64| at_us.saturating_sub(turn.max(hindered));
     // It waits for nobody, and for no datagram.
     let alone = endpoint.open.len() == 1 && error.sent == Some(false);
-    if alone && idle_since(at_rest) >= 2 * rules.bound_us {
-        return Ok(idle_since(at_rest));
+    let free = at_rest.max(endpoint.ghosts_until_us);
+    if alone && idle_since(free) >= 2 * rules.bound_us {
+        return Ok(idle_since(free));
     }
     let lossless = book.timeline.lossless_since().ok_or(Excuse::Loss)?;
     let reachable = endpoint.reachable_since(at_us).ok_or(Excuse::Device)?;
@@ -71,7 +75,8 @@ fn idle_us(at_us: u64, error: &ErrorBody, ticket: &Ticket, book: &Book) -> Resul
     if endpoint.rejected_us >= Some(oldest) {
         return Err(Excuse::Device);
     }
-    let hindered = at_rest.max(lossless).max(reachable);
+    let ghosts = endpoint.ghosts_until_us;
+    let hindered = at_rest.max(lossless).max(reachable).max(ghosts);
     let there_and_back = 2 * rules.delay_us + if rules.separate { SEPARATE_US } else { 0 };
     let needed = if hindered <= oldest {
         there_and_back

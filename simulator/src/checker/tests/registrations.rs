@@ -209,9 +209,9 @@ fn a_registration_that_is_not_refreshed_ends_when_its_lifetime_is_over() {
             story.registration_with(at_ms, RegistrationChannel::Del, rest)
         })
     };
-    // Its lifetime, F, the grace and the time that a newcomer needs: 11 + 1.5 + 5 + 3 s.
-    assert_lawful(&expired(20_500));
-    assert_eq!(expired(20_501).count(Breach::Event), 1);
+    // Its lifetime, F, the grace, the time that a newcomer needs, twice half a second of the start: 11 + 1.5 + 5 + 3 + 1 s.
+    assert_lawful(&expired(21_499));
+    assert_eq!(expired(21_501).count(Breach::Event), 1);
     // Devices get as long again as nobody may have heard them.
     let outage = |story: Story| story.kill(2_000, "A").kill(2_000, "B").ready(40_000, "A");
     assert_lawful(&never_ends(outage));
