@@ -10,14 +10,18 @@
 use crate::store::{Call, Script};
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::time::Duration;
 
-/// Calls that may be under way: what a broker is done with in 30 ms, a seventh of the shortest lease, if each takes 110 µs.
-pub(super) const WINDOW: usize = 256;
+/// Calls that may be under way: as many as there are two milliseconds in a lease, so that at 110 µs a call (what a ticket costs
+/// Redis) a full pipe is worth an eighteenth of it, and as much for each other member that fills its own. So many at least,
+const LEAST: usize = 100;
+/// and at most.
+const MOST: usize = 1024;
 /// And their bytes; one call may always be under way.
 const WINDOW_BYTES: usize = 1 << 20;
 
-#[derive(Default)]
 pub(super) struct Calls {
+    window: usize,
     first: VecDeque<Rc<Call>>,
     waiting: VecDeque<Rc<Call>>,
     under_way: usize,
@@ -25,6 +29,18 @@ pub(super) struct Calls {
 }
 
 impl Calls {
+    /// None, for a member whose lease is so long.
+    pub fn new(lease: Duration) -> Self {
+        let window = usize::try_from(lease.as_millis() / 2).unwrap_or(usize::MAX);
+        Calls {
+            window: window.clamp(LEAST, MOST),
+            first: VecDeque::new(),
+            waiting: VecDeque::new(),
+            under_way: 0,
+            bytes: 0,
+        }
+    }
+
     pub fn push(&mut self, call: Rc<Call>) {
         if goes_first(call.script) {
             self.first.push_back(call);
@@ -35,7 +51,7 @@ impl Calls {
 
     /// The next call that may leave, which is under way from now on.
     pub fn next(&mut self) -> Option<Rc<Call>> {
-        let has_room = self.under_way < WINDOW && self.bytes < WINDOW_BYTES;
+        let has_room = self.under_way < self.window && self.bytes < WINDOW_BYTES;
         let call = match self.first.pop_front() {
             None if has_room => self.waiting.pop_front(),
             first => first,
@@ -51,7 +67,9 @@ impl Calls {
     }
 
     pub fn clear(&mut self) {
-        *self = Calls::default();
+        self.first.clear();
+        self.waiting.clear();
+        (self.under_way, self.bytes) = (0, 0);
     }
 }
 

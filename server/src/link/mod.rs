@@ -159,7 +159,7 @@ pub struct Link {
 
 impl Link {
     /// A link whose connection for calls is wanted at once; the other one when it is subscribed.
-    pub fn new(now: Time, login: Login, planted: Planted) -> Self {
+    pub fn new(now: Time, login: Login, lease: Duration, planted: Planted) -> Self {
         let mut link = Link {
             login,
             planted,
@@ -167,7 +167,7 @@ impl Link {
             subscriber: Connection::new(State::Idle),
             channels: Vec::new(),
             hashes: Vec::new(),
-            calls: Calls::default(),
+            calls: Calls::new(lease),
             told_up: false,
             answers: VecDeque::new(),
             inbox: Inbox::default(),

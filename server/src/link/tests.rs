@@ -1,13 +1,15 @@
 //! The link as the tests see it: what it wants of its connections, and what it tells the instance.
 
-use super::calls::WINDOW;
 use super::resp::{Read, encode, read};
 use super::*;
 
 const NOW: Time = Time::from_millis(1000);
+const LEASE: Duration = Duration::from_secs(1);
+/// Calls that are under way at most with this lease.
+const WINDOW: usize = 500;
 
 fn link() -> Link {
-    Link::new(NOW, Login::default(), Planted::default())
+    Link::new(NOW, Login::default(), LEASE, Planted::default())
 }
 
 fn call(id: u64, script: Script) -> Rc<Call> {
@@ -108,7 +110,7 @@ fn who_logs_in_does_so_before_anything_else() {
         password: Some("secret".to_owned()),
         database: 3,
     };
-    let mut link = Link::new(NOW, login, Planted::default());
+    let mut link = Link::new(NOW, login, LEASE, Planted::default());
     link.opened(NOW, Side::Command);
     let wanted = wanted(&mut link);
     assert_eq!(

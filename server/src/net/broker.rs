@@ -2,9 +2,9 @@
 
 use super::clock::boot_time;
 use super::wire::{Address, Wire};
+use crate::instance::Config;
 use crate::link::resp::Read;
 use crate::link::{Event, Link, Login, Output, Side};
-use crate::mutant::Planted;
 use crate::store::Call;
 use futures_util::future::{BoxFuture, FutureExt};
 use lwm2m::time::Time;
@@ -104,13 +104,13 @@ pub struct Broker {
 
 impl Broker {
     /// Connections to the broker of `client`; the one for calls is wanted at once.
-    pub fn new(client: &Client, planted: Planted) -> Result<Self, ConnectError> {
+    pub fn new(client: &Client, config: &Config) -> Result<Self, ConnectError> {
         let info = client.get_connection_info();
         let address = Address::of(info).ok_or_else(|| ConnectError::Unsupported {
             url: info.addr().to_string(),
         })?;
         Ok(Broker {
-            link: Link::new(boot_time(), login(info), planted),
+            link: Link::new(boot_time(), login(info), config.lease, config.planted),
             address,
             transports: [Transport::Closed, Transport::Closed],
             turn: 0,

@@ -47,7 +47,7 @@ pub async fn run(
 ) -> Result<(), RunError> {
     let mut world = World {
         socket: Socket::new(socket)?,
-        broker: Broker::new(&client, instance.config().planted)?,
+        broker: Broker::new(&client, instance.config())?,
         instance,
         ready,
     };

@@ -126,11 +126,11 @@ impl Read {
 impl Process {
     /// A process that has just been started.
     pub fn start(now: Time, clock: Clock, config: Config, seed: u64) -> Self {
-        let planted = config.planted;
+        let (lease, planted) = (config.lease, config.planted);
         Process {
             instance: Instance::new(config, seed),
             clock,
-            link: Link::new(clock.read(now), Login::default(), planted),
+            link: Link::new(clock.read(now), Login::default(), lease, planted),
             connections: [None; 2],
             refusal: None,
             resignation: None,
