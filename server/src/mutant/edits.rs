@@ -97,10 +97,8 @@ local deadline",
         Mutant::QueueBackwards => vec![shared("call('LPOP', queue)", "call('RPOP', queue)")],
         Mutant::StaleExpiry => vec![within(
             Script::Update,
-            "local now, sent = time_text(c), ''
-call('HSET', key, 'lu', now, ",
-            "local now, sent = time_text(c), ''
-call('HSET', key, ",
+            "call('HSET', key, 'lu', now, 'rev', rev,",
+            "call('HSET', key, 'rev', rev,",
         )],
         Mutant::SilentReplacement => vec![within(
             Script::Register,
