@@ -152,6 +152,14 @@ impl RunLoop {
         }
     }
 
+    /// Hears what is on its way at the end: a device may know of what the back end has yet to hear.
+    pub async fn listen_on(&mut self) {
+        let end = tokio::time::Instant::now() + LINGER;
+        while let Ok(Some(heard)) = tokio::time::timeout_at(end, self.northbound.recv()).await {
+            self.handle_northbound(heard);
+        }
+    }
+
     /// Does all that can be done now.
     fn turn(&mut self) -> Result<(), EnvironmentError> {
         let now = self.clock.now();

@@ -97,6 +97,9 @@ pub async fn carry_out(scenario: &Scenario, options: &RunOptions) -> Result<Outc
         .for_each(|event| world.recorder.record(Time::ZERO, event));
     world.recorder.hold();
     let interrupted = world.run(&mut interrupts).await?;
+    if !interrupted {
+        world.listen_on().await;
+    }
     world
         .recorder
         .record(world.clock.now(), Event::Ended { interrupted });
