@@ -1,23 +1,23 @@
 //! The bugs that are planted in Lua: which text of which script is replaced by what.
 
-use super::Mutant;
+use super::{Mutant, service};
 use crate::store::Script;
 use std::borrow::Cow;
 
 /// A replacement in the source of one script, or in all that share the text.
-struct Edit {
+pub(super) struct Edit {
     /// `None`: every script that has the text, and there must be one.
     script: Option<Script>,
     from: &'static str,
     to: &'static str,
 }
 
-const fn shared(from: &'static str, to: &'static str) -> Edit {
+pub(super) const fn shared(from: &'static str, to: &'static str) -> Edit {
     let script = None;
     Edit { script, from, to }
 }
 
-const fn within(script: Script, from: &'static str, to: &'static str) -> Edit {
+pub(super) const fn within(script: Script, from: &'static str, to: &'static str) -> Edit {
     let script = Some(script);
     Edit { script, from, to }
 }
@@ -222,7 +222,9 @@ if not endpoint then",
         | Mutant::StoppedClock
         | Mutant::OldMail
         | Mutant::UnmarkedTake
-        | Mutant::MixedPair => vec![],
+        | Mutant::MixedPair
+        | Mutant::SwappedAnswers => vec![],
+        _ => service::edits(mutant),
     }
 }
 

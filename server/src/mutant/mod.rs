@@ -7,8 +7,10 @@
 
 #[cfg(feature = "mutants")]
 mod edits;
+#[cfg(feature = "mutants")]
+mod service;
 
-use crate::store::Script;
+use crate::store::{Call, Script};
 use std::borrow::Cow;
 
 /// The bugs that can be planted. Each comment says what is wrong then.
@@ -92,6 +94,60 @@ pub enum Mutant {
     UnconfirmedCalls,
     /// A broker that lost its memory counts the incarnations of a process anew.
     CountedAnew,
+    /// Every request is refused with `UNKNOWN_ENDPOINT`.
+    AllUnknown,
+    /// Devices whose owner died are `UNKNOWN_ENDPOINT`.
+    OrphansUnknown,
+    /// `OVERLOADED` from the second request on that waits for a device.
+    OverloadedByOne,
+    /// What may be executed once is a `BAD_REQUEST` while another request waits for the device.
+    BadRequestsWhileBusy,
+    /// An answer that comes while others wait for the device is published as `UNREACHABLE`.
+    UnreachableWhileBusy,
+    /// An answer that comes while others wait for the device is published as `UNDECODABLE`.
+    UndecodableWhileBusy,
+    /// An answer that is heard by another instance than the holder is published as `INTERNAL`.
+    InternalForStrays,
+    /// A device that answers 2.04 is said to have answered 4.05.
+    AnotherCode,
+    /// Every ticket ends with `TIMEOUT` after 0.7 s, whatever it asked for.
+    HastyTimeouts,
+    /// A ticket ends with `TIMEOUT` long after its time.
+    LateTimeouts,
+    /// A read that a dead instance held ends with `OUTCOME_UNKNOWN` instead of going on.
+    ReadsEndWithHolder,
+    /// What a dead instance may have sent ends with `GONE`.
+    GoneWithHolder,
+    /// What was with a device that registers again ends with `REJECTED`.
+    RejectedByRegister,
+    /// The values of two devices are swapped.
+    SwappedAnswers,
+    /// Registrations never expire.
+    NeverExpires,
+    /// Registrations expire after five lifetimes.
+    LateExpiry,
+    /// A registration expires without a `REG_DEL`.
+    UnsaidExpiry,
+    /// A device de-registers without a `REG_DEL`.
+    UnsaidDeregistration,
+    /// An Update from another address leaves the address as it was.
+    StaleAddress,
+    /// The id of a registration that was replaced is kept.
+    KeptIds,
+    /// The id of a registration that ended is remembered for ever.
+    ImmortalTombstones,
+    /// Outcomes are remembered for ever.
+    ImmortalOutcomes,
+    /// What a sweep ends calls nobody from the queue.
+    NoTurnAfterSweep,
+    /// What a sweep ends keeps its place (NSTART).
+    SlotKeptBySweep,
+    /// A holder that did not hear what it is to send is never told again.
+    LostDispatch,
+    /// What somebody else was steward of is taken and never held.
+    UnheldTakeover,
+    /// Nobody is ever declared dead.
+    NobodyBuried,
 }
 
 /// Which bug an instance has.
@@ -134,5 +190,51 @@ impl Planted {
     /// The Lua text of a script.
     pub fn source(self, script: Script) -> Cow<'static, str> {
         Cow::Borrowed(script.source())
+    }
+}
+
+/// What a driver does to the calls of instances on their way to the broker, for bugs that need no line in an instance.
+#[derive(Debug, Default)]
+pub struct Saboteur {
+    #[cfg(feature = "mutants")]
+    planted: Planted,
+    /// The value that the device before answered.
+    #[cfg(feature = "mutants")]
+    kept: Option<Vec<u8>>,
+}
+
+#[cfg(feature = "mutants")]
+impl Saboteur {
+    /// With this bug, or none.
+    pub fn new(planted: Planted) -> Self {
+        let kept = None;
+        Saboteur { planted, kept }
+    }
+
+    /// What is called in the place of a call; `None`: the call itself.
+    pub fn change(&mut self, call: &Call) -> Option<Call> {
+        let value = b",\"resp\":{\"kind\":\"read\",\"code\":\"CONTENT\"";
+        let body = call.args.iter().position(|argument| argument.starts_with(value))?;
+        if call.script != Script::Finish || !self.planted.is(Mutant::SwappedAnswers) {
+            return None;
+        }
+        let before = self.kept.replace(call.args[body].clone())?;
+        let mut changed = call.clone();
+        changed.args[body] = before;
+        Some(changed)
+    }
+}
+
+#[cfg(not(feature = "mutants"))]
+impl Saboteur {
+    /// None: no bug is planted in this build.
+    pub fn new(_: Planted) -> Self {
+        Saboteur::default()
+    }
+
+    /// `None`: the call itself.
+    #[inline(always)]
+    pub fn change(&mut self, _: &Call) -> Option<Call> {
+        None
     }
 }

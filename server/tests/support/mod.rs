@@ -3,6 +3,7 @@
 
 #![allow(dead_code)] // each test file uses its own part of it
 
+mod beside;
 mod faults;
 pub mod ledger;
 
@@ -73,6 +74,7 @@ pub struct World {
     clock_jump_us: i64,
     twice: bool,
     failing: Option<Script>,
+    beside: Option<beside::Beside>,
     pub injected: Vec<Injected>,
 }
 
@@ -108,6 +110,7 @@ impl World {
             clock_jump_us: 0,
             twice: false,
             failing: None,
+            beside: None,
             injected: Vec::new(),
         };
         for channel in ["LESHAN_RESP", "LESHAN_REG_NEW", "LESHAN_REG_UP", "LESHAN_REG_DEL"] {
@@ -337,6 +340,7 @@ impl World {
         let hash = self.hashes[call.script.index()].clone();
         let mut words: Vec<&[u8]> = vec![b"EVALSHA", hash.as_bytes(), b"1", call.key.as_bytes()];
         words.extend(call.args.iter().map(Vec::as_slice));
+        self.execute_beside(call);
         let before = (self.failing == Some(call.script)).then(|| self.dump());
         let mut answer = self.command(client, &words);
         if self.twice {
