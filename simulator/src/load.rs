@@ -11,6 +11,7 @@ use lwm2m::time::Time;
 use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 
+use crate::exponential::exponential;
 use crate::operation::Operation;
 
 /// One kind of request in a stream.
@@ -79,7 +80,7 @@ impl Stage {
     }
 
     /// Microseconds after `offset` until the integral of the rate has grown by `arrivals`; none if it never does.
-    fn micros_until(&self, offset: f64, arrivals: f64) -> Option<u64> {
+    fn micros_until(&self, offset: f64, arrivals: f64) -> Option<f64> {
         let seconds = if self.from == self.to {
             arrivals / self.from
         } else {
@@ -88,7 +89,7 @@ impl Stage {
             2.0 * arrivals / (rate + (rate * rate + 2.0 * self.slope() * arrivals).sqrt())
         };
         let micros = seconds * 1e6;
-        (micros.is_finite() && micros < 1e15).then_some(micros as u64)
+        (micros.is_finite() && micros < 1e15).then_some(micros)
     }
 }
 
@@ -112,16 +113,20 @@ impl LoadOptions {
 
     /// The arrival after `previous` if the integral of the rate grows by `arrivals` between the two: with exponential
     /// steps that is a Poisson process, whatever the rate does. None when it would come after the end.
-    fn arrival_after(&self, previous: Time, mut arrivals: f64) -> Option<Time> {
+    fn arrival_after(&self, previous: Moment, mut arrivals: f64) -> Option<Moment> {
         let mut begin = Time::ZERO + self.start;
         for stage in &self.stages {
             let end = begin + stage.length;
-            if previous < end {
-                let from = previous.max(begin);
-                let offset = (from - begin).as_secs_f64();
+            if previous.time < end {
+                let from = if previous.time < begin {
+                    Moment::at(begin)
+                } else {
+                    previous
+                };
+                let offset = (from.time - begin).as_secs_f64() + from.rest / 1e6;
                 let next = stage.micros_until(offset, arrivals);
-                let next = next.map(|micros| from + Duration::from_micros(micros));
-                if let Some(next) = next.filter(|next| *next < end) {
+                let next = next.map(|micros| from.after(micros));
+                if let Some(next) = next.filter(|next| next.time < end) {
                     return Some(next);
                 }
                 arrivals = (arrivals - stage.arrivals_after(offset)).max(0.0);
@@ -129,6 +134,29 @@ impl LoadOptions {
             begin = end;
         }
         None
+    }
+}
+
+/// A time to parts of a microsecond, so that gaps that are no whole ones add up to what they are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Moment {
+    time: Time,
+    /// So much of a microsecond later.
+    rest: f64,
+}
+
+impl Moment {
+    fn at(time: Time) -> Moment {
+        Moment { time, rest: 0.0 }
+    }
+
+    fn after(self, micros: f64) -> Moment {
+        let micros = self.rest + micros;
+        let whole = micros as u64;
+        Moment {
+            time: self.time + Duration::from_micros(whole),
+            rest: micros - whole as f64,
+        }
     }
 }
 
@@ -153,8 +181,10 @@ pub struct Arrival {
 
 struct Stream {
     options: LoadOptions,
+    /// The last arrival, or the start.
+    last: Moment,
     /// The next arrival; none when the stream has ended.
-    next: Option<Time>,
+    next: Option<Moment>,
 }
 
 /// All streams of a scenario.
@@ -179,7 +209,11 @@ impl Load {
         );
         let streams = streams
             .into_iter()
-            .map(|options| Stream { options, next: None })
+            .map(|options| Stream {
+                last: Moment::at(Time::ZERO + options.start),
+                options,
+                next: None,
+            })
             .collect();
         let mut load = Load {
             streams,
@@ -188,8 +222,7 @@ impl Load {
             skipped: 0,
         };
         for index in 0..load.streams.len() {
-            let start = Time::ZERO + load.streams[index].options.start;
-            load.schedule(index, start);
+            load.schedule(index);
         }
         load
     }
@@ -206,7 +239,7 @@ impl Load {
             if intended > now {
                 return None;
             }
-            self.schedule(index, intended);
+            self.schedule(index);
             let registered = registered(self.streams[index].options.group);
             if registered.is_empty() {
                 self.skipped += 1;
@@ -248,16 +281,18 @@ impl Load {
             .streams
             .iter()
             .enumerate()
-            .filter_map(|(index, stream)| Some((index, stream.next?)));
+            .filter_map(|(index, stream)| Some((index, stream.next?.time)));
         due.min_by_key(|&(_, at)| at)
     }
 
-    /// Draws the arrival after `previous`.
-    fn schedule(&mut self, index: usize, previous: Time) {
-        // 1 - u lies in (0, 1], so the logarithm is finite.
-        let uniform: f64 = 1.0 - self.arrivals.random::<f64>();
+    /// Draws the next arrival.
+    fn schedule(&mut self, index: usize) {
+        let arrivals = exponential(self.arrivals.random());
         let stream = &mut self.streams[index];
-        stream.next = stream.options.arrival_after(previous, -uniform.ln());
+        stream.next = stream.options.arrival_after(stream.last, arrivals);
+        if let Some(next) = stream.next {
+            stream.last = next;
+        }
     }
 }
 

@@ -9,7 +9,7 @@
 // Helpers of tests, though clippy does not see it.
 #![allow(clippy::unwrap_used)]
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -133,8 +133,8 @@ fn median(mut values: Vec<u64>) -> u64 {
 }
 
 /// For each ticket the first message about it that has this member.
-fn heard(run: &Run, member: &str) -> HashMap<String, u64> {
-    let mut times = HashMap::new();
+fn heard(run: &Run, member: &str) -> BTreeMap<String, u64> {
+    let mut times = BTreeMap::new();
     for entry in &run.entries {
         let Event::Heard { message } = &entry.event else {
             continue;
