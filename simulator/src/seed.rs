@@ -36,6 +36,14 @@ pub enum Purpose {
     SearchClocks = 13,
     /// How long requests and the message layer wait in what a search draws.
     SearchPatience = 14,
+    /// How long members and outcomes last in what a search draws.
+    SearchParameters = 15,
+    /// Whether devices are away for longer than their registration lives in what a search draws.
+    SearchAbsence = 16,
+    /// Whether an instance that comes back gets no answer of the broker in what a search draws.
+    SearchHanging = 17,
+    /// Whether back ends ask for the default path in what a search draws.
+    SearchPaths = 18,
 }
 
 /// The generator of one part of a run.

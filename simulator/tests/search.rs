@@ -24,6 +24,7 @@ fn two_hundred_seeds_over_each_shipped_scenario_find_nothing() {
             seeds: 200,
             limit: None,
             jobs: 2,
+            keep_going: false,
         };
         let (tried, found) = search(&scenario(name, &[]), options, |_| ()).unwrap();
         let said = found.map(|found| format!("{:#?}\n{}", found.wrong, found.draft.render()));
@@ -66,6 +67,7 @@ fn a_search_tries_every_seed_once_and_each_for_the_same_virtual_time_on_any_numb
         seeds: 3,
         limit: None,
         jobs,
+        keep_going: false,
     };
     let (alone, nothing) = search(&base, options(1), |_| ()).unwrap();
     assert!(nothing.is_none(), "{nothing:?}");
@@ -86,6 +88,7 @@ fn a_search_finds_a_cluster_that_forgets_outcomes_and_its_scenario_fails_again()
         seeds: 30,
         limit: None,
         jobs: 1,
+        keep_going: false,
     };
     let (_, found) = search(&base, options, |_| ()).unwrap();
     let found = found.expect("one of thirty schedules shows it");

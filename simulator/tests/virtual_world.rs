@@ -8,6 +8,7 @@ mod support;
 use std::path::Path;
 
 use simulator::checker::Breach;
+use simulator::history::{Entry, Event};
 use simulator::report::{Report, Verdict};
 use simulator::scenario::Scenario;
 use support::scenario;
@@ -124,4 +125,36 @@ fn every_schedule_that_once_broke_the_contract_is_survived_now() {
         count += 1;
     }
     assert!(count > 0, "no scenario found");
+}
+
+#[test]
+fn after_all_faults_are_over_everything_becomes_well() {
+    let scenario = scenario(
+        "failover",
+        &[
+            &REDUCED[..],
+            &[
+                r#"fault=[{at="4s",do="kill",instance=0}]"#,
+                "calm=60s",
+                "devices.network.loss=0.2",
+                "devices.reject=0.1",
+            ],
+        ]
+        .concat(),
+    );
+    let ran = support::run(&scenario, 1);
+    let calm = ran.entries.iter().position(|entry| entry.event == Event::Calm);
+    let calm = &ran.entries[calm.unwrap()..];
+    let started = |entry: &Entry| matches!(&entry.event, Event::InstanceStarted { id, .. } if id == "A");
+    assert!(calm.iter().any(started), "A was killed and comes back");
+    let count = |is: &dyn Fn(&Event) -> bool| calm.iter().filter(|entry| is(&entry.event)).count();
+    assert_eq!(
+        count(&|event| matches!(event, Event::DeviceRegistered { .. })),
+        100
+    );
+    assert_eq!(
+        count(&|event| matches!(event, Event::Sent { attempt: 1, .. })),
+        100
+    );
+    assert_eq!(ran.report.counter_examples, []);
 }

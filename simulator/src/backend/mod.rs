@@ -208,11 +208,16 @@ impl BackEnd {
     }
 
     fn make_probe(&mut self, now: Time, endpoint: Arc<str>) {
+        self.probe_within(now, endpoint, self.options.probe_timeout);
+    }
+
+    /// Reads once from a device, within this time.
+    pub fn probe_within(&mut self, now: Time, endpoint: Arc<str>, timeout: Duration) {
         let probe = Arrival {
             intended: now,
             endpoint,
             operation: self.probe.clone(),
-            timeout: self.options.probe_timeout,
+            timeout,
             repeat: true,
             impatience: 0.0,
             shared_tickets: 0.0,
@@ -338,6 +343,11 @@ impl BackEnd {
         endpoints
             .max_by_key(|it| (count(it), std::cmp::Reverse(Arc::clone(it))))
             .cloned()
+    }
+
+    /// True if it is connected, as far as it knows.
+    pub fn is_connected(&self) -> bool {
+        self.connected
     }
 
     /// How many tickets have not ended.

@@ -54,6 +54,8 @@ breaches! {
     Unserved = "unserved",
     /// An error that the cluster or a device gave, as far as the history tells, without a lawful cause.
     UnlawfulError = "unlawful_error",
+    /// After all faults were over something did not become well: an instance, a device, a ticket, or what the broker keeps.
+    NotRecovered = "not_recovered",
     /// A registration event out of sequence, or one that contradicts what the device was told.
     Event = "event",
 }

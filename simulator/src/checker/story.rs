@@ -27,7 +27,11 @@ pub fn tell_stories<'a>(violations: &mut [Violation], entries: impl Iterator<Ite
     for entry in entries {
         let of_all = matches!(
             entry.event,
-            Event::Fault { .. } | Event::Era { .. } | Event::BackEnd { .. } | Event::BrokerFull { .. }
+            Event::Fault { .. }
+                | Event::Era { .. }
+                | Event::BackEnd { .. }
+                | Event::BrokerFull { .. }
+                | Event::Calm
         );
         let concerned: Vec<usize> = if of_all {
             (0..violations.len()).collect()
@@ -49,6 +53,7 @@ pub fn tell_stories<'a>(violations: &mut [Violation], entries: impl Iterator<Ite
 fn ticket_of(entry: &Entry) -> Option<String> {
     match &entry.event {
         Event::Sent { ticket, .. } => Some(ticket.clone()),
+        Event::NotRecovered { ticket, .. } => (!ticket.is_empty()).then(|| ticket.clone()),
         Event::Heard { message } => Message::parse(message)
             .ok()
             .map(|message| message.ticket.into_owned()),
@@ -72,6 +77,7 @@ fn registration_of(entry: &Entry) -> Option<String> {
             registration.ok().map(|registration| registration.ep)
         }
         Event::DeviceRegistered { ep, .. }
+        | Event::NotRecovered { ep, .. }
         | Event::DeviceLostRegistration { ep, .. }
         | Event::DeviceDeregistered { ep }
         | Event::DeviceRebooted { ep } => Some(ep.clone()),

@@ -159,6 +159,9 @@ struct SearchArguments {
     /// Threads.
     #[arg(long, value_name = "J", default_value_t = 1)]
     jobs: usize,
+    /// Go on after a finding, to the last seed or minute: findings are grouped by the rule that was broken
+    #[arg(long)]
+    keep_going: bool,
     /// Where the scenario that was found, its diagram and the coverage are written.
     #[arg(long, value_name = "DIR", default_value = "reports")]
     out: PathBuf,

@@ -24,6 +24,7 @@ pub fn search(arguments: &SearchArguments) -> Result<End, Failure> {
         seeds: arguments.seeds,
         limit,
         jobs: arguments.jobs,
+        keep_going: arguments.keep_going,
     };
     // Hours of search must not end at a directory that cannot be written.
     let coverage = format!("{}.coverage.json", base.name);
@@ -37,40 +38,49 @@ pub fn search(arguments: &SearchArguments) -> Result<End, Failure> {
     let began = Instant::now();
     let tell = |tried: &Tried| eprintln!("{}", describe(tried, began.elapsed()));
     let searched = virtual_world::search_until(&base, options, &interrupted, tell);
-    let (tried, finding) = searched.map_err(|error| Failure::Environment(error.to_string()))?;
+    let (tried, findings) = searched.map_err(|error| Failure::Environment(error.to_string()))?;
     say(&format!("{}\n", describe(&tried, began.elapsed())));
     say(&tried.coverage.table());
     let json = format!("{:#}\n", tried.coverage.to_json());
-    let end = match finding {
-        None if tried.interrupted => {
-            let Tried { seeds, .. } = tried;
-            say(&format!(
-                "interrupted after {seeds} of {} seeds, nothing found\n",
-                options.seeds
-            ));
-            End::Interrupted
-        }
-        None => {
-            say(&format!("nothing found in {} seeds\n", tried.seeds));
-            End::Pass
-        }
-        Some(finding) => {
-            keep(arguments, &base, finding, &interrupted)?;
-            End::ExpectationFailed
-        }
+    let end = if !findings.is_empty() {
+        End::ExpectationFailed
+    } else if tried.interrupted {
+        let Tried { seeds, .. } = tried;
+        say(&format!(
+            "interrupted after {seeds} of {} seeds, nothing found\n",
+            options.seeds
+        ));
+        End::Interrupted
+    } else {
+        say(&format!("nothing found in {} seeds\n", tried.seeds));
+        End::Pass
     };
     write(arguments, &coverage, &json)?;
+    let mut summary = String::new();
+    for finding in findings {
+        let (seeds, of) = (finding.seeds, tried.seeds);
+        let rule = finding.wrong.first().map(|wrong| wrong.kind.clone());
+        let path = keep(arguments, &base, finding, &interrupted)?;
+        if arguments.keep_going {
+            let (rule, path) = (rule.unwrap_or_default(), path.display());
+            summary += &format!("{rule}: {seeds} of {of} seeds, simulator {path} --virtual\n");
+        }
+    }
+    say(&summary);
     Ok(end)
 }
 
-/// Writes down what was found, as it was drawn and as small as it can be, or as it is when somebody interrupts.
+/// Writes down what was found, as it was drawn and as small as it can be, or as it is when somebody interrupts. Returns the
+/// small file.
 fn keep(
     arguments: &SearchArguments,
     base: &Scenario,
     finding: Finding,
     interrupted: &(dyn Fn() -> bool + Sync),
-) -> Result<(), Failure> {
-    let Finding { seed, draft, wrong } = finding;
+) -> Result<PathBuf, Failure> {
+    let Finding {
+        seed, draft, wrong, ..
+    } = finding;
     say(&format!("FOUND  seed {seed}\n"));
     wrong
         .iter()
@@ -110,8 +120,11 @@ fn keep(
         .take(SHOWN)
         .for_each(|line| say(&format!("  {line}\n")));
     let text = header(base, seed, &shrunk.wrong) + &shrunk.draft.render();
-    let path = write(arguments, &format!("{name}.toml"), &text)?;
-    say(&format!("  again: simulator {} --virtual\n", path.display()));
+    let small_file = write(arguments, &format!("{name}.toml"), &text)?;
+    say(&format!(
+        "  again: simulator {} --virtual\n",
+        small_file.display()
+    ));
     let small = shrunk.draft.scenario();
     let diagram = small
         .zip(shrunk.wrong.first())
@@ -120,7 +133,7 @@ fn keep(
         let path = write(arguments, &format!("{name}.diagram.txt"), &diagram)?;
         say(&format!("\n{}\n  all of it: {}\n", cut(&diagram), path.display()));
     }
-    Ok(())
+    Ok(small_file)
 }
 
 /// A screenful of a diagram: how it begins and how it ends.

@@ -199,6 +199,22 @@ impl Fleet {
         devices.group_index(device)
     }
 
+    /// How many devices there are.
+    pub fn len(&self) -> u32 {
+        self.config.devices.count()
+    }
+
+    /// How many groups they are of.
+    pub fn groups(&self) -> usize {
+        self.config.devices.groups.len()
+    }
+
+    /// True if a device believes to be registered.
+    pub fn is_registered(&self, device: u32) -> bool {
+        let device = self.devices.get(device as usize);
+        device.is_some_and(|one| one.phase.is_registered())
+    }
+
     /// How many devices believe to be registered.
     pub fn registered(&self) -> u32 {
         self.registered

@@ -66,6 +66,14 @@ impl Fleet {
         self.events.push_back(Event::DeviceRebooted { ep });
     }
 
+    /// No device has a mood any more; all are switched on now, and begin anew.
+    pub fn begin_anew(&mut self, now: Time) {
+        for group in &mut self.config.devices.groups {
+            (group.reject, group.nonsense) = (0.0, 0.0);
+        }
+        (0..self.len()).for_each(|device| self.reboot(now, device, Duration::ZERO));
+    }
+
     /// For so long a device neither hears nor says anything; its timers run on.
     pub fn sleep(&mut self, now: Time, device: u32, duration: Duration) {
         let until = now + duration;

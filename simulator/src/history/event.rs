@@ -250,6 +250,17 @@ pub enum Event {
     },
     /// The load stopped; what is open now may still end. Nothing is sent after it but repeats.
     LoadStopped,
+    /// All faults are over, and every device begins anew: from now on everything has to become well (`calm`).
+    Calm,
+    /// At the end of the calm something was not well.
+    NotRecovered {
+        /// Of which endpoint, if it is about one.
+        ep: String,
+        /// Of which ticket, if it is about one.
+        ticket: String,
+        /// A sentence.
+        what: String,
+    },
     /// The last entry: nothing was heard between the one before and this. Absent if the harness died.
     Ended {
         /// True if a person ended the run early: tickets that are still open say nothing then. False: the drain is

@@ -31,6 +31,7 @@ pub fn scenario(document: &Document, wrong_path: WrongPath<'_>) -> Result<Scenar
         question: required_text(&root, "question"),
         seed: root.integer("seed", 42, 0..=i64::MAX).unsigned_abs(),
         duration,
+        calm: root.duration("calm", Duration::ZERO),
         cluster: cluster(&root.section("cluster", &empty)),
         balancer: balancer(&root.section("balancer", &empty)),
         load: root

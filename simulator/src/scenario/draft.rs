@@ -10,11 +10,12 @@ use toml::{Table, Value};
 use super::{Scenario, parse_duration};
 
 /// The order in which a person wants to read them; further keys follow.
-const ORDER: [&str; 25] = [
+const ORDER: [&str; 26] = [
     "name",
     "question",
     "seed",
     "duration",
+    "calm",
     "cluster",
     "devices",
     "balancer",

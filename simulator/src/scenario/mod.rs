@@ -53,6 +53,8 @@ pub struct Scenario {
     pub seed: u64,
     /// From the start of the fleet to the end of the load and fault schedule; the drain follows.
     pub duration: Duration,
+    /// After the drain all faults are over, and within this time everything has to be well again; zero: nobody looks.
+    pub calm: Duration,
     /// The servers under test.
     pub cluster: Cluster,
     /// The fleet.
@@ -204,6 +206,9 @@ impl Scenario {
 
     /// What only the virtual world can do of this scenario, as in the file; `None` if the real one can do it all.
     pub fn needs_virtual_world(&self) -> Option<String> {
+        if !self.calm.is_zero() {
+            return Some("`calm`".to_owned());
+        }
         self.fault.iter().find_map(|fault| {
             let key = match fault {
                 Fault { outputs: Some(_), .. } => "outputs",

@@ -104,6 +104,14 @@ pub const SCENARIO: &[Key] = &[
         "\"40s\"",
         "How long load and faults last; open tickets may end after it.",
     ),
+    key(
+        "calm",
+        Kind::Duration,
+        "\"60s\"",
+        "After the drain all faults are over, every device registers again and is asked once: within this time each has \
+         answered, no ticket is open and the broker keeps nothing that nobody refers to. None without it. Only \
+         `--virtual`.",
+    ),
     key("cluster", Kind::Table(CLUSTER), "", "The servers under test."),
     key(
         "devices",

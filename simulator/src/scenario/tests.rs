@@ -22,6 +22,7 @@ const FULL: &str = r#"name = "failover"
 question = "What do devices and back ends see when the busiest of three instances is killed?"
 seed = 7
 duration = "1m"
+calm = "20s"
 
 [cluster]
 instances = 4
@@ -464,6 +465,9 @@ fn what_only_the_virtual_world_can_do_is_named() {
         Some("`instance = \"steward\"` of the fault `kill` at 1s")
     );
     assert_eq!(need("instance = \"owner\""), None);
+    let calm = format!("calm = \"60s\"\n{MINIMAL}");
+    let calm = Scenario::parse(&calm, "s.toml").unwrap();
+    assert_eq!(calm.needs_virtual_world().as_deref(), Some("`calm`"));
 }
 
 #[test]

@@ -3,9 +3,13 @@
 //! In: datagrams, publications and faults, with the time at which they leave. Out: [`ClusterEvent`]s. The clock of the
 //! cluster runs from the start of its first instance, as that of a machine does, not from the start of the run.
 
+mod health;
 mod links;
 
+pub use health::Remedy;
+
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +19,7 @@ use lwm2m::time::Time;
 use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 use server::instance::{Config, Output};
+use server::mutant::Saboteur;
 use server::partition::Partition;
 use server::store::Value;
 
@@ -136,6 +141,7 @@ pub struct Cluster {
     watching: Watching,
     seeds: ChaCha8Rng,
     steps: ChaCha8Rng,
+    saboteur: Saboteur,
 }
 
 impl Cluster {
@@ -144,6 +150,8 @@ impl Cluster {
         let prefix = &scenario.cluster.channel_prefix;
         let slots = (0..scenario.cluster.instances).map(|index| slot(scenario, index));
         let slots: Vec<Slot> = slots.collect::<Result<_, _>>()?;
+        // All instances have the same arguments.
+        let planted = slots.first().map(|slot| slot.config.planted).unwrap_or_default();
         let mut broker = MessageBroker::new(generator(seed, Purpose::Broker));
         let forgotten = scenario.fault.iter().filter_map(|fault| match fault.action {
             FaultAction::RedisKill {
@@ -165,6 +173,7 @@ impl Cluster {
             watching: None,
             seeds: generator(seed, Purpose::Instances),
             steps: generator(seed, Purpose::Steps),
+            saboteur: Saboteur::new(planted),
         })
     }
 
@@ -442,7 +451,10 @@ impl Cluster {
                         .push_back(ClusterEvent::Datagram { instance, to, data });
                 }
             }
-            Output::Call(call) => process.call(now, call),
+            Output::Call(call) => {
+                let call = self.saboteur.change(&call).map_or(call, Rc::new);
+                process.call(now, call);
+            }
             Output::Subscribe(channels) => process.subscribe(now, channels),
             Output::Reset => {
                 process.reset(now);

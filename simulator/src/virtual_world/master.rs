@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use broker::{ClientId, Keyspace, Limits, Push, Reply, Snapshot};
 
 use super::connection::{ConnectionId, Party};
+use super::left_over::Kept;
 
 /// One master.
 pub struct Master {
@@ -95,6 +96,30 @@ impl Master {
             (key, texts(fields))
         });
         hashes.collect()
+    }
+
+    /// All that it keeps, for who looks at the cluster from outside.
+    pub fn kept(&mut self, unix_us: u64) -> Vec<Kept> {
+        let keys = texts(self.execute(unix_us, self.observer, &[b"KEYS", b"*"]));
+        let kept = keys.into_iter().map(|key| {
+            let mut ask = |words: &[&[u8]]| self.execute(unix_us, self.observer, words);
+            let content = match ask(&[b"TYPE", &key]) {
+                Reply::Simple(kind) => match &kind[..] {
+                    b"hash" => ask(&[b"HGETALL", &key]),
+                    b"list" => ask(&[b"LRANGE", &key, b"0", b"-1"]),
+                    b"zset" => ask(&[b"ZRANGE", &key, b"0", b"-1", b"WITHSCORES"]),
+                    _ => Reply::Array(Vec::new()),
+                },
+                _ => Reply::Array(Vec::new()),
+            };
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            Kept {
+                mortal: matches!(ask(&[b"PTTL", &key]), Reply::Integer(0..)),
+                texts: texts(content).iter().map(|bytes| text(bytes)).collect(),
+                key: text(&key),
+            }
+        });
+        kept.collect()
     }
 
     /// A field of a hash, for who looks at the cluster from outside.

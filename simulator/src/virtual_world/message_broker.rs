@@ -17,6 +17,7 @@ use server::store::{Reply, Value};
 
 use super::clock::Clock;
 use super::connection::{Arrival, Connection, ConnectionId, Party, Request};
+use super::left_over::Kept;
 use super::master::{Master, OldMaster};
 use super::queue::EventQueue;
 use super::storage::Storage;
@@ -245,6 +246,12 @@ impl MessageBroker {
             watch.transitions.learn(&self.master.hashes(unix_us));
             self.master.keyspace.record_steps();
         });
+    }
+
+    /// All that the master keeps, for who looks at the cluster from outside.
+    pub fn kept(&mut self, now: Time) -> Vec<Kept> {
+        let unix_us = self.unix_us(now);
+        self.master.kept(unix_us)
     }
 
     /// A field of a hash as it is now, for who looks at the cluster from outside.

@@ -10,6 +10,7 @@ mod connection;
 mod diagram;
 mod effects;
 mod failover;
+mod left_over;
 mod link;
 mod master;
 mod memory;

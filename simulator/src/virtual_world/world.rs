@@ -4,6 +4,7 @@
 //! instance, and back: instance → network → device. Time stands still while something happens and then jumps to
 //! whatever happens next.
 
+mod calm;
 mod datagrams;
 
 use std::collections::VecDeque;
@@ -11,6 +12,8 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use lwm2m::time::Time;
+
+use calm::Calm;
 
 use super::cluster::{Cluster, ClusterEvent};
 use super::message_broker::UNIX_ORIGIN_US;
@@ -67,6 +70,9 @@ pub struct World {
     duration: Time,
     load_stopped: bool,
     quiet_since: Option<Time>,
+    /// How long a calm is to last after that; zero: none.
+    calm_length: Duration,
+    calm: Option<Calm>,
     entries: VecDeque<Entry>,
     warnings: Vec<String>,
     defects: Vec<Defect>,
@@ -92,6 +98,8 @@ impl World {
             duration: Time::ZERO + scenario.duration,
             load_stopped: false,
             quiet_since: None,
+            calm_length: scenario.calm,
+            calm: None,
             entries: VecDeque::new(),
             warnings: Vec::new(),
             defects: Vec::new(),
@@ -225,6 +233,9 @@ impl World {
     }
 
     fn record(&mut self, event: Event) {
+        if let Some(calm) = &mut self.calm {
+            calm.observe(&event);
+        }
         let at_us = self.now.as_micros();
         self.entries.push_back(Entry { at_us, event });
     }
@@ -239,19 +250,28 @@ impl World {
 
     /// When something is due that is not the cluster's.
     fn other_deadline(&self) -> Time {
+        let calm = self.calm.as_ref().map(|calm| calm.look);
         let deadlines = [
+            calm,
             (!self.load_stopped).then_some(self.duration),
-            self.quiet_since.map(|since| since + LINGER),
+            self.quiet_since
+                .filter(|_| self.calm.is_none())
+                .map(|since| since + LINGER),
         ];
         let next = self.outside.next_deadline();
         deadlines.into_iter().flatten().fold(next, Time::min)
     }
 
     fn is_over(&mut self) -> bool {
-        if !self.outside.back_end.is_finished() {
-            return false;
+        if self.calm.is_none() {
+            if !self.outside.back_end.is_finished() {
+                return false;
+            }
+            if self.now < *self.quiet_since.get_or_insert(self.now) + LINGER {
+                return false;
+            }
         }
-        self.now >= *self.quiet_since.get_or_insert(self.now) + LINGER
+        self.calm_length.is_zero() || self.is_calm_over(self.calm_length)
     }
 
     fn make_requests(&mut self) {

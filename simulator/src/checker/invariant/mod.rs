@@ -7,6 +7,7 @@ mod late;
 pub mod lost;
 mod no_ack;
 pub mod no_terminal;
+mod not_recovered;
 mod orphan;
 mod out_of_order;
 mod terminal_before_ack;
@@ -56,5 +57,6 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(late::Late),
         Box::new(unserved::Unserved),
         Box::new(unlawful_error::UnlawfulError::default()),
+        Box::new(not_recovered::NotRecovered),
     ]
 }

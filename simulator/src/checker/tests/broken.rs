@@ -443,3 +443,27 @@ fn what_is_no_request_must_be_called_so() {
     let taken = malformed(r#""ack":true"#);
     assert_eq!(taken.count(Breach::WrongValue), 1);
 }
+
+#[test]
+fn what_is_not_well_after_all_faults_are_over_is_reported() {
+    let not_recovered = |ticket: &str| Event::NotRecovered {
+        ep: "dev-1".into(),
+        ticket: ticket.into(),
+        what: "the ticket is open at the broker".into(),
+    };
+    let story = Story::begin().with(50_000, Event::Calm);
+    let violation = assert_only(
+        &story.with(52_000, not_recovered("t1")).judged(),
+        Breach::NotRecovered,
+        "t1",
+    );
+    assert_eq!(violation.explanation, "the ticket is open at the broker");
+    assert!(
+        violation
+            .story
+            .iter()
+            .any(|entry| entry.event == not_recovered("t1")),
+        "{:?}",
+        violation.story
+    );
+}

@@ -10,6 +10,7 @@ use toml::{Table, Value};
 
 use super::faults::Drawing;
 use super::flavour::Flavour;
+use super::wider::widen;
 use crate::load::LoadOptions;
 use crate::scenario::{Draft, Scenario, millis, table};
 use crate::seed::{Purpose, generator, pick};
@@ -20,6 +21,8 @@ const DEVICES: [u32; 3] = [4, 12, 30];
 const RATE: (u32, u32) = (5, 60);
 /// From the last fault to the end of the load: a takeover and what follows from it.
 const AFTERMATH_MS: u64 = 3000;
+/// Within this time everything is well again when all faults are over: it ends when that is so, mostly after two seconds.
+const CALM: Duration = Duration::from_secs(60);
 /// Leases that are tried beside the scenario's own, in milliseconds.
 const LEASES_MS: [u64; 3] = [400, 600, 1000];
 
@@ -70,6 +73,7 @@ impl Drawing {
             ("question", "Does the contract hold under these faults?".into()),
             ("seed", i64::try_from(seed).unwrap_or(i64::MAX).into()),
             ("duration", millis(stop)),
+            ("calm", millis(CALM)),
             ("fault", std::mem::take(&mut self.faults).into()),
             ("expect", expectations().into()),
         ]));
@@ -94,6 +98,7 @@ impl Drawing {
         self.add_loads(base, &mut draft, rate, timeout, stop);
         flavour.add_moods(&mut self.random, &mut draft);
         flavour.add_patience(generator(seed, Purpose::SearchPatience), &mut draft);
+        widen(&mut draft, seed, flavour.long);
         draft
     }
 

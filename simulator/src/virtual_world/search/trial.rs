@@ -148,3 +148,40 @@ fn run_and_judge(scenario: &Scenario) -> Result<Trial, EnvironmentError> {
         coverage,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    use std::path::Path;
+
+    use super::*;
+    use crate::virtual_world::search::schedule;
+
+    fn hash_of_history(scenario: &Scenario) -> u64 {
+        let mut world = World::new(scenario, scenario.seed, Progress::new(true, scenario.duration)).unwrap();
+        let mut hasher = DefaultHasher::new();
+        while world.step() {
+            while let Some(entry) = world.poll_entry() {
+                serde_json::to_string(&entry).unwrap().hash(&mut hasher);
+            }
+        }
+        hasher.finish()
+    }
+
+    #[test]
+    fn a_seed_decides_its_whole_history_whatever_goes_wrong_in_it() {
+        for name in ["failover", "devices"] {
+            let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../scenarios/{name}.toml"));
+            let text = std::fs::read_to_string(file).unwrap();
+            let base = Scenario::parse(&text, name).unwrap();
+            for seed in 1..=50 {
+                let drawn = schedule::draw(&base, seed).scenario().unwrap();
+                assert_eq!(
+                    hash_of_history(&drawn),
+                    hash_of_history(&drawn),
+                    "{name}, seed {seed}"
+                );
+            }
+        }
+    }
+}
