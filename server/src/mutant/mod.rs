@@ -214,7 +214,10 @@ impl Saboteur {
     /// What is called in the place of a call; `None`: the call itself.
     pub fn change(&mut self, call: &Call) -> Option<Call> {
         let value = b",\"resp\":{\"kind\":\"read\",\"code\":\"CONTENT\"";
-        let body = call.args.iter().position(|argument| argument.starts_with(value))?;
+        let body = call
+            .args
+            .iter()
+            .position(|argument| argument.starts_with(value))?;
         if call.script != Script::Finish || !self.planted.is(Mutant::SwappedAnswers) {
             return None;
         }

@@ -18,10 +18,7 @@ pub(super) fn edits(mutant: Mutant) -> Vec<Edit> {
 fn of_refusals(mutant: Mutant) -> Vec<Edit> {
     let (from, to) = match mutant {
         Mutant::AllUnknown => ("elseif not e.id then", "elseif true then"),
-        Mutant::OrphansUnknown => (
-            "elseif not e.id then",
-            "elseif not e.id or dead(c, e.owner) then",
-        ),
+        Mutant::OrphansUnknown => ("elseif not e.id then", "elseif not e.id or dead(c, e.owner) then"),
         Mutant::OverloadedByOne => ("e.waiting >= tonumber(queue_limit)", "e.waiting >= 1"),
         Mutant::BadRequestsWhileBusy => (
             "if class == 'x' then",
@@ -100,11 +97,7 @@ fn of_registrations(mutant: Mutant) -> Vec<Edit> {
     ended_registration_text(registration_text(registered, way, members, last_update, rev), reason))";
     vec![match mutant {
         Mutant::NeverExpires => within(Script::Expire, "if not first then return", "if true then return"),
-        Mutant::LateExpiry => within(
-            Script::Expire,
-            "tonumber(f[3] or nil)",
-            "(f[3] and 5 * f[3])",
-        ),
+        Mutant::LateExpiry => within(Script::Expire, "tonumber(f[3] or nil)", "(f[3] and 5 * f[3])"),
         Mutant::UnsaidExpiry => within(Script::Expire, REG_DEL, ""),
         Mutant::UnsaidDeregistration => within(Script::Deregister, REG_DEL, ""),
         Mutant::StaleAddress => within(Script::Update, "if old_way ~= way then", "if false then"),
@@ -125,11 +118,7 @@ fn of_liveness(mutant: Mutant) -> Vec<Edit> {
             "for _, endpoint in ipairs(changed) do rarely().next_turn(c, endpoint) end",
             "",
         ),
-        Mutant::SlotKeptBySweep => within(
-            Script::Sweep,
-            "waiting = free_slot(c, endpoint, t.token)",
-            "",
-        ),
+        Mutant::SlotKeptBySweep => within(Script::Sweep, "waiting = free_slot(c, endpoint, t.token)", ""),
         Mutant::LostDispatch => within(Script::Sweep, "if age >= due then", "if false then"),
         Mutant::UnheldTakeover => within(
             Script::Take,

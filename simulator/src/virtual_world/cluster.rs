@@ -9,8 +9,8 @@ mod links;
 pub use health::Remedy;
 
 use std::collections::VecDeque;
-use std::rc::Rc;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 

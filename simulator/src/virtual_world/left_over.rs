@@ -119,7 +119,10 @@ impl<'a> Partition<'a> {
             "q" => self.found.push(found(
                 name,
                 "",
-                format!("{} requests wait in the queue, and no ticket is open", kept.texts.len()),
+                format!(
+                    "{} requests wait in the queue, and no ticket is open",
+                    kept.texts.len()
+                ),
             )),
             "g" if !kept.mortal => {
                 let what = format!("the registration {name} has ended and is remembered for ever");

@@ -11,8 +11,8 @@ use lwm2m::time::Time;
 use serde::Deserialize;
 
 use super::World;
-use crate::fault_driver::FaultWorld;
 use crate::fault::{DeviceFault, DeviceMood, Fault, FaultAction};
+use crate::fault_driver::FaultWorld;
 use crate::history::Event;
 use crate::network::Impairment;
 use crate::targets::{DeviceChoice, Target};
