@@ -40,20 +40,20 @@ fn of_outcomes(mutant: Mutant) -> Vec<Edit> {
         Mutant::UnreachableWhileBusy => (
             Script::Finish,
             TOLD,
-            "if call('LLEN', c.base .. 'q:' .. endpoint) > 0 then body = error_text('UNREACHABLE', 'planted', 'true') end
-if end_ticket(c, name, endpoint, t, body) > 0",
+            r#"if call('LLEN', c.base .. 'q:' .. endpoint) > 0 then body = ',"err":{"errorMessage":"planted","code":"UNREACHABLE","sent":true}' end
+if end_ticket(c, name, endpoint, t, body) > 0"#,
         ),
         Mutant::UndecodableWhileBusy => (
             Script::Finish,
             TOLD,
-            "if call('LLEN', c.base .. 'q:' .. endpoint) > 0 then body = error_text('UNDECODABLE', 'planted', 'true') end
-if end_ticket(c, name, endpoint, t, body) > 0",
+            r#"if call('LLEN', c.base .. 'q:' .. endpoint) > 0 then body = ',"err":{"errorMessage":"planted","code":"UNDECODABLE","sent":true}' end
+if end_ticket(c, name, endpoint, t, body) > 0"#,
         ),
         Mutant::InternalForStrays => (
             Script::Finish,
             TOLD,
-            "if t.holder then body = error_text('INTERNAL', 'planted', 'true') end
-if end_ticket(c, name, endpoint, t, body) > 0",
+            r#"if t.holder then body = ',"err":{"errorMessage":"planted","code":"INTERNAL","sent":true}' end
+if end_ticket(c, name, endpoint, t, body) > 0"#,
         ),
         Mutant::AnotherCode => (
             Script::Finish,
