@@ -2,6 +2,7 @@
 //! an era, and no violation of the cluster.
 
 // Helpers of tests, though clippy does not see it.
+#![allow(clippy::disallowed_methods, reason = "waits for real processes")]
 #![allow(clippy::unwrap_used)]
 
 use std::io::{BufRead, BufReader, Read, Write};

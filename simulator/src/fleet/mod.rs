@@ -200,7 +200,7 @@ impl Fleet {
     }
 
     /// How many devices there are.
-    pub fn len(&self) -> u32 {
+    pub fn count(&self) -> u32 {
         self.config.devices.count()
     }
 

@@ -71,7 +71,7 @@ impl Fleet {
         for group in &mut self.config.devices.groups {
             (group.reject, group.nonsense) = (0.0, 0.0);
         }
-        (0..self.len()).for_each(|device| self.reboot(now, device, Duration::ZERO));
+        (0..self.count()).for_each(|device| self.reboot(now, device, Duration::ZERO));
     }
 
     /// For so long a device neither hears nor says anything; its timers run on.

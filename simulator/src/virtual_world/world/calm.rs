@@ -188,17 +188,17 @@ impl World {
             target: Target::All,
             outputs: None,
         };
-        let names = (0..self.outside.fleet.len()).map(|device| self.outside.fleet.name_of(device));
+        let names = (0..self.outside.fleet.count()).map(|device| self.outside.fleet.name_of(device));
         let names = names.collect();
         self.note_fault(self.now, &fault, &[], names);
     }
 
     fn is_every_device_registered(&self) -> bool {
-        self.outside.fleet.registered() == self.outside.fleet.len()
+        self.outside.fleet.registered() == self.outside.fleet.count()
     }
 
     fn ask_every_device(&mut self) {
-        for device in 0..self.outside.fleet.len() {
+        for device in 0..self.outside.fleet.count() {
             let endpoint = self.outside.fleet.name_of(device).into();
             self.outside.back_end.probe_within(self.now, endpoint, TIMEOUT);
         }
@@ -232,7 +232,7 @@ impl World {
             }
             Stage::Registering => {
                 let fleet = &self.outside.fleet;
-                for device in (0..fleet.len()).filter(|device| !fleet.is_registered(*device)) {
+                for device in (0..fleet.count()).filter(|device| !fleet.is_registered(*device)) {
                     let what = "all faults are over, and the device could not register";
                     say(&fleet.name_of(device), "", what.to_owned());
                 }
