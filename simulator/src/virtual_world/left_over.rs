@@ -239,39 +239,33 @@ mod tests {
 
     #[test]
     fn an_open_ticket_is_named_by_whatever_is_left_of_it() {
-        for key in ["t:3:dev:t2", "u:3:dev:t2"] {
-            let left = of(kept(key, false, &[]));
-            assert_eq!(
-                (left[0].ep.as_str(), left[0].ticket.as_str()),
-                ("dev", "t2"),
-                "{key}"
-            );
+        for (key, texts, what) in [
+            ("t:3:dev:t2", &["st", "q"][..], "is open"),
+            ("t:3:dev:t2", &[], "is remembered for ever"),
+            ("d", &["3:dev:t2", "1795000000000"], "has a deadline"),
+            ("o", &["0007", "A#1 1 2 3:dev:t2"], "has the exchange 0007"),
+        ] {
+            let left = of(kept(key, false, texts));
+            let said = format!("the ticket {what} at the broker, and the back end waits for none");
+            assert_eq!(left, [found("dev", "t2", said)]);
         }
-        let left = of(kept("d", false, &["3:dev:t2"]));
-        assert_eq!((left[0].ep.as_str(), left[0].ticket.as_str()), ("dev", "t2"));
-        let left = of(kept("o", false, &["0007", "A#1 1 2 3:dev:t2"]));
-        assert_eq!(
-            left[0].what,
-            "the ticket has the exchange 0007 at the broker, and the back end waits for none"
-        );
         assert_eq!(of(kept("q:dev", false, &["3:dev:t2"])).len(), 1);
     }
 
     #[test]
     fn what_nobody_refers_to_any_more_is_left_over() {
-        let alone = |more: Kept| of(more).first().map(|left| left.what.clone()).unwrap_or_default();
         for (more, what) in [
             (
                 kept("m", false, &["r:07abc", "dev", "r:07old", "dev"]),
                 "the registration 07old was replaced",
             ),
             (
-                kept("r", false, &[]),
+                kept("m", false, &["seq", "1"]),
                 "the registration 07abc is not found by its id",
             ),
             (kept("x", false, &[]), "the registration has no end"),
             (
-                kept("x", false, &["dev", "none"]),
+                kept("x", false, &["dev", "1", "none", "1"]),
                 "a lifetime without a registration",
             ),
             (
@@ -291,8 +285,9 @@ mod tests {
                 "the broker keeps `x:{p07}w`, a key of no family",
             ),
         ] {
-            let said = alone(more);
-            assert!(said.starts_with(what), "{said}");
+            let left = of(more);
+            let first = left.first().map(|left| left.what.as_str()).unwrap_or_default();
+            assert!(first.starts_with(what), "{what}: {left:?}");
         }
     }
 }
