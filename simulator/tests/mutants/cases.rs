@@ -160,7 +160,13 @@ pub const CASES: &[Case] = &[
     case("deaf-member", HALF_OPEN, &[], 100, &["lost"]),
     case("repeat-calls-next", IMPATIENT, &[], 100, &["out_of_order"]),
     case_in("devices", "old-deregister", &[], 250, &["event"]),
-    case("mixed-pair", TWO_MASTERS, &[], 250, &["double_execution", "out_of_order"]),
+    case(
+        "mixed-pair",
+        TWO_MASTERS,
+        &[],
+        250,
+        &["double_execution", "out_of_order"],
+    ),
     case("counted-anew", EMPTIED, &[], 250, &["two_voices"]),
     case("unconfirmed-calls", TWO_MASTERS, &[], 250, &["two_voices"]),
     // Service: the form is kept, and the devices' owners are badly served all the same.
