@@ -100,7 +100,8 @@ enum Owed {
     Opening,
     /// The name of a script that it loads.
     Hash,
-    Call(Rc<Call>),
+    /// A call, and when it left.
+    Call(Rc<Call>, Time),
     Pong,
 }
 
@@ -255,7 +256,9 @@ impl Link {
         let opening = matches!(connection.state, State::Opening { .. });
         match (owed, answer) {
             (None, _) => return self.lost(now, side, "it answers what nobody asked"),
-            (Some(Owed::Call(call)), answer) => return self.call_answered(now, call, answer),
+            (Some(Owed::Call(call, sent_at)), answer) => {
+                return self.call_answered(now, sent_at, call, answer);
+            }
             (Some(_), Err(words)) => return self.lost(now, side, &words),
             (Some(Owed::Hash), Ok(Value::Bytes(hash))) => {
                 self.hashes.push(String::from_utf8_lossy(&hash).into());
@@ -387,17 +390,17 @@ impl Link {
                 hash,
                 call: call.clone(),
             };
-            self.send(now, Side::Command, command, Owed::Call(call));
+            self.send(now, Side::Command, command, Owed::Call(call, now));
         }
     }
 
-    fn call_answered(&mut self, now: Time, call: Rc<Call>, answer: Answer) {
+    fn call_answered(&mut self, now: Time, sent_at: Time, call: Rc<Call>, answer: Answer) {
         let reply = match answer {
             Err(words) if is_no_broker_to_call(&words) => return self.lost(now, Side::Command, &words),
             Err(words) => Err(words),
             Ok(value) => Reply::new(value).ok_or_else(|| "a reply without a status".to_owned()),
         };
-        self.calls.answered(&call);
+        self.calls.answered(now, sent_at, &call);
         self.answers.push_back(Event::Answered(call, reply));
         self.send_calls(now);
     }

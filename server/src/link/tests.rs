@@ -5,7 +5,7 @@ use super::*;
 
 const NOW: Time = Time::from_millis(1000);
 const LEASE: Duration = Duration::from_secs(1);
-/// Calls that are under way at most with this lease.
+/// Calls that may be under way at the beginning with this lease.
 const WINDOW: usize = 500;
 
 fn link() -> Link {
@@ -140,7 +140,31 @@ fn calls_leave_in_the_order_in_which_they_were_made_and_so_many_at_a_time() {
     link.answered(NOW, Side::Command, reply("OK"));
     link.answered(NOW, Side::Command, Err("OOM no memory".to_owned()));
     assert_eq!(told(&mut link, Side::Command), ["1 OK", "2 OOM no memory"]);
-    assert_eq!(wanted(&mut link), names(&made[WINDOW..WINDOW + 2]));
+    // The room of both, and one more for each prompt answer.
+    assert_eq!(wanted(&mut link), names(&made[WINDOW..WINDOW + 4]));
+}
+
+#[test]
+fn a_broker_that_is_slow_has_half_as_many_under_way_until_it_is_prompt_again() {
+    let mut link = connected();
+    (0..2000).for_each(|id| link.call(NOW, call(id, Script::Accept)));
+    assert_eq!(wanted(&mut link).len(), WINDOW);
+    let answer = |link: &mut Link, now: Time, count: usize| {
+        (0..count).for_each(|_| link.answered(now, Side::Command, reply("OK")));
+        wanted(link).len()
+    };
+    // All of them left at the same moment, so they tell of one slowness, not of five hundred.
+    assert_eq!(answer(&mut link, after(63), WINDOW / 2), 0);
+    assert_eq!(answer(&mut link, after(63), WINDOW / 2), WINDOW / 2);
+    assert_eq!(answer(&mut link, after(63 + 62), 10), 20);
+    // However slow it is, something is under way.
+    let mut ms = 63 + 62;
+    for _ in 0..20 {
+        ms += 100;
+        let owed = link.command.owed.len();
+        answer(&mut link, after(ms), owed);
+    }
+    assert_eq!(link.command.owed.len(), 16);
 }
 
 #[test]

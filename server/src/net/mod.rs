@@ -33,8 +33,10 @@ pub enum RunError {
     Socket(#[from] std::io::Error),
 }
 
-/// How many things of one kind one wake-up handles before it looks at the others.
+/// How many things of one kind one wake-up handles before it looks at the others,
 const BATCH: usize = 256;
+/// and for how long: on a machine that is busy with other things, 256 of them are a long time, and a renewal may be due.
+const TURN: Duration = Duration::from_millis(20);
 
 /// Runs the instance until it has left (`stop` resolves) or can't go on. `ready` is told each time that it has become
 /// a member that hears.
@@ -88,7 +90,11 @@ impl<R: FnMut(&Member)> World<R> {
     /// Hands over what is there, a bounded part of each kind, and writes what comes of it; true if the instance has left.
     fn look_around(&mut self) -> Result<bool, RunError> {
         self.broker.read();
+        let until = boot_time() + TURN;
         for _ in 0..BATCH {
+            if boot_time() >= until {
+                break;
+            }
             let Some(event) = self.broker.next_event() else {
                 break;
             };
@@ -109,7 +115,11 @@ impl<R: FnMut(&Member)> World<R> {
     }
 
     fn read_datagrams(&mut self) -> Result<bool, RunError> {
+        let until = boot_time() + TURN;
         for _ in 0..BATCH / socket::BATCH {
+            if boot_time() >= until {
+                break;
+            }
             let Some(count) = self.socket.receive()? else {
                 break;
             };
