@@ -93,7 +93,10 @@ impl Devices {
                 device.registration = None;
                 device.without_since_us = entry.at_us;
             }
-            Event::DeviceDeregistered { ep } => self.device(ep).registration = None,
+            // Who is switched off has forgotten its registration.
+            Event::DeviceDeregistered { ep } | Event::DeviceRebooted { ep } => {
+                self.device(ep).registration = None;
+            }
             Event::DeviceRefused { ep, .. } => self.device(ep).repeats_until_us = until,
             _ => {}
         }

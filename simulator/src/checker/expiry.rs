@@ -117,9 +117,9 @@ fn excused(due: &Due, now_us: u64, book: &Book, found: &mut Found) -> Option<u64
     } else {
         let unrest = timeline.unrest_since(due.since_us, now_us);
         match due.cause {
-            Cause::Lifetime(_) => {
-                let later = due.since_us
-                    + (due.at_us - due.since_us).max(lifetime_of(due) + slack_us(book) + 2 * unrest);
+            Cause::Lifetime(lifetime) => {
+                let over = due.since_us.saturating_add(lifetime + 2 * unrest);
+                let later = over.max(timeline.keep_until_us()).saturating_add(slack_us(book));
                 return (later > now_us).then_some(later);
             }
             Cause::Leave if unrest > 0 => Excuse::Fault,
@@ -136,11 +136,4 @@ fn excused(due: &Due, now_us: u64, book: &Book, found: &mut Found) -> Option<u64
     };
     found.excused(Breach::Event, why);
     Some(now_us)
-}
-
-fn lifetime_of(due: &Due) -> u64 {
-    match due.cause {
-        Cause::Lifetime(lifetime) => lifetime,
-        Cause::Leave => 0,
-    }
 }

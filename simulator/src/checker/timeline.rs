@@ -25,6 +25,8 @@ struct Presence {
     linked: bool,
     /// Its process ended though no fault said so: what it owed it owes still.
     deserted: bool,
+    /// The same process does not serve since.
+    absent_since: Option<u64>,
     /// When others can rely on it: a newcomer does not know what was asked before.
     spans: Vec<Span>,
 }
@@ -51,6 +53,8 @@ pub struct Timeline {
     /// The clocks that were touched, by whose they are.
     clocks: FxHashMap<String, Clock>,
     any_harm: bool,
+    /// Who was away for long holds up the end of registrations for as long again, and as long as it was away.
+    keep_until_us: u64,
     /// The most that a harm may last beyond F.
     longest_set_back_us: u64,
     /// When the last era but the first began.
@@ -82,6 +86,7 @@ impl Default for Presence {
             leaves: false,
             linked: true,
             deserted: false,
+            absent_since: None,
             spans: Vec::new(),
         }
     }
@@ -109,6 +114,7 @@ impl Timeline {
             harmed: Vec::new(),
             clocks: FxHashMap::default(),
             any_harm: false,
+            keep_until_us: 0,
             longest_set_back_us: 0,
             forgot_us: None,
             disconnected: Vec::new(),
@@ -317,6 +323,10 @@ impl Timeline {
         let now = presence.serves();
         match (before, now) {
             (false, true) => {
+                if let Some(since) = presence.absent_since.take() {
+                    let silence = at.saturating_sub(since);
+                    self.keep_until_us = self.keep_until_us.max(at.saturating_add(2 * silence));
+                }
                 let from = at.saturating_add(newcomer_us);
                 presence.spans.push(Span { from, to: u64::MAX });
                 self.unrest.stir(at, from.saturating_add(self.bound_us));
@@ -325,6 +335,7 @@ impl Timeline {
                 if let Some(span) = presence.spans.last_mut() {
                     span.to = at;
                 }
+                presence.absent_since = Some(at);
                 self.harm(at, 0);
             }
             _ => {}
@@ -432,6 +443,11 @@ impl Timeline {
             Some(end) if end > to => None,
             end => Some(end.unwrap_or(0)),
         }
+    }
+
+    /// Until then no registration need end, because somebody who was away cannot know whom it missed.
+    pub fn keep_until_us(&self) -> u64 {
+        self.keep_until_us
     }
 
     /// F in microseconds.

@@ -57,6 +57,8 @@ struct Waiting {
     ticket: Box<str>,
     code: Box<str>,
     at_us: u64,
+    /// When the request was first sent: what ended it was announced after that.
+    sent_us: u64,
     causes: &'static [Ending],
 }
 
@@ -110,6 +112,7 @@ impl Invariant for UnlawfulError {
                 ticket: ticket.name.clone(),
                 code: code.into(),
                 at_us: entry.at_us,
+                sent_us: ticket.first_sent_us,
                 causes,
             }),
             Unlawful(why) => {
@@ -153,7 +156,7 @@ impl UnlawfulError {
             let Some(it) = self.waiting.pop_front() else {
                 return;
             };
-            if book.timeline.may_have_missed(it.at_us, before) {
+            if book.timeline.may_have_missed(it.sent_us, before) {
                 found.excused(Breach::UnlawfulError, Excuse::Missed);
                 continue;
             }

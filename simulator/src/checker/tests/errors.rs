@@ -182,6 +182,11 @@ fn a_device_is_gone_only_if_its_registration_ends() {
     let missed = |story: Story| story.disconnected(5_101, 5_200);
     let story = Story::begin().accepted_execute(5_000, "t1", "A#1");
     assert_lawful(&missed(story.failed(5_100, "t1", "GONE", true, "A#1")).judged());
+    // So may it if both were missed, and a copy is heard.
+    let story = missed(Story::begin().accepted_read(5_000, "t1", "A#1"));
+    let story = story.request(5_201, "t1", "read", "/3/0/0", 2);
+    let copy = r#""err":{"errorMessage":"","code":"GONE","sent":false},"again":true"#;
+    assert_lawful(&story.says(5_202, "t1", copy, "A#1").judged());
 }
 
 #[test]

@@ -154,6 +154,7 @@ fn a_registration_is_replaced_only_if_its_device_registers_again() {
         reason,
         after_us: 0,
     })));
+    assert_lawful(&replaced(Some(Event::DeviceRebooted { ep: "dev-1".into() })));
     let (ep, code) = ("dev-1".into(), CoapCode(Code::SERVICE_UNAVAILABLE));
     assert_lawful(&replaced(Some(Event::DeviceRefused {
         ep,
@@ -217,6 +218,9 @@ fn a_registration_that_is_not_refreshed_ends_when_its_lifetime_is_over() {
     assert_lawful(&never_ends(outage));
     assert_lawful(&never_ends(|story| story.disconnected(5_000, 50_000)));
     assert_lawful(&never_ends(|story| story.era(5_000, "emptied")));
+    // Who was away for 20 s cannot know whom it missed.
+    let away = |story: Story| story.suffers(2_000, "A", "pause").suffers(22_000, "A", "resume");
+    assert_lawful(&never_ends(away));
 }
 
 #[test]
