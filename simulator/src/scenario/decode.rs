@@ -10,7 +10,6 @@ use super::load::load;
 use super::schema::SCENARIO;
 use super::section::{Problems, Section};
 use super::*;
-use crate::targets::MAX_INSTANCES;
 
 /// So often a fault comes again at most.
 const MAX_REPEATS: u32 = 10_000;
@@ -29,7 +28,7 @@ pub fn scenario(document: &Document, wrong_path: WrongPath<'_>) -> Result<Scenar
     let mut scenario = Scenario {
         name: name(&root),
         question: required_text(&root, "question"),
-        seed: root.integer("seed", 42, 0..=i64::MAX).unsigned_abs(),
+        seed: root.integer("seed", 42).unsigned_abs(),
         duration,
         calm: root.duration("calm", Duration::ZERO),
         cluster: cluster(&root.section("cluster", &empty)),
@@ -114,7 +113,7 @@ fn name(root: &Section<'_>) -> String {
 
 fn cluster(section: &Section<'_>) -> Cluster {
     Cluster {
-        instances: section.integer("instances", 3, 1..=MAX_INSTANCES.into()) as u32,
+        instances: section.integer("instances", 3) as u32,
         redis: redis(section),
         lease: section.positive("lease", Duration::from_secs(1)),
         channel_prefix: section.text("channel_prefix", ""),
@@ -165,20 +164,13 @@ fn balancer(section: &Section<'_>) -> Balancer {
     let empty = Table::default();
     let health = section.section("health", &empty);
     Balancer {
-        policy: match section.choice("policy", "source-hash") {
-            "round-robin" => BalancerPolicy::RoundRobin,
-            "random" => BalancerPolicy::Random,
-            _ => BalancerPolicy::SourceHash,
-        },
+        policy: BalancerPolicy::named(section.choice("policy", "source-hash")),
         flow_timeout: section.positive("flow_timeout", Duration::from_secs(300)),
         health: HealthCheck {
             interval: health.positive("interval", Duration::from_millis(200)),
-            failures: health.integer("failures", 2, 1..=1000) as u32,
+            failures: health.integer("failures", 2) as u32,
         },
-        unhealthy: match section.choice("unhealthy", "fail-open") {
-            "fail-closed" => Unhealthy::FailClosed,
-            _ => Unhealthy::FailOpen,
-        },
+        unhealthy: Unhealthy::named(section.choice("unhealthy", "fail-open")),
     }
 }
 

@@ -139,13 +139,47 @@ pub enum BalancerPolicy {
 }
 
 impl BalancerPolicy {
+    const ALL: [BalancerPolicy; 3] = [
+        BalancerPolicy::SourceHash,
+        BalancerPolicy::RoundRobin,
+        BalancerPolicy::Random,
+    ];
+    const NAMES: [&'static str; 3] = [
+        Self::ALL[0].as_str(),
+        Self::ALL[1].as_str(),
+        Self::ALL[2].as_str(),
+    ];
+
     /// As in the scenario file.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             BalancerPolicy::SourceHash => "source-hash",
             BalancerPolicy::RoundRobin => "round-robin",
             BalancerPolicy::Random => "random",
         }
+    }
+
+    fn named(name: &str) -> BalancerPolicy {
+        let known = Self::ALL.into_iter().find(|policy| policy.as_str() == name);
+        known.expect("the schema has these names only")
+    }
+}
+
+impl Unhealthy {
+    const ALL: [Unhealthy; 2] = [Unhealthy::FailOpen, Unhealthy::FailClosed];
+    const NAMES: [&'static str; 2] = [Self::ALL[0].as_str(), Self::ALL[1].as_str()];
+
+    /// As in the scenario file.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Unhealthy::FailOpen => "fail-open",
+            Unhealthy::FailClosed => "fail-closed",
+        }
+    }
+
+    fn named(name: &str) -> Unhealthy {
+        let known = Self::ALL.into_iter().find(|unhealthy| unhealthy.as_str() == name);
+        known.expect("the schema has these names only")
     }
 }
 

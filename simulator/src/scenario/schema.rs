@@ -2,12 +2,21 @@
 //! `simulator schema` renders it as JSON Schema.
 
 mod fault;
+mod json;
 
-use serde_json::{Map, Value as Json, json};
+use std::ops::RangeInclusive;
 
+use super::{BalancerPolicy, Unhealthy};
 use crate::operation::REQUEST_NAMES;
+use crate::targets::MAX_INSTANCES;
 
 pub use fault::FAULT;
+pub use json::json_schema;
+
+/// One simulator process addresses its devices in 127.0.0.0/8; this is far beyond what was ever run.
+pub const MAX_DEVICES: u32 = 1_000_000;
+/// The largest payload of a UDP datagram.
+const MAX_DATAGRAM: i64 = 65_507;
 
 /// A key of a table.
 #[derive(Debug)]
@@ -16,10 +25,23 @@ pub struct Key {
     pub name: &'static str,
     /// What it holds.
     pub kind: Kind,
-    /// A value as it would be written; the default where there is one.
+    /// A value as it would be written.
     pub example: &'static str,
+    /// What the example is.
+    pub role: Role,
     /// One sentence.
     pub doc: &'static str,
+}
+
+/// Whether a key has to be there.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The table means nothing without it.
+    Required,
+    /// Without it, things are as with the example.
+    Default,
+    /// It need not be there, and the example is no more than that.
+    Optional,
 }
 
 /// Names that a value can take, and those that are planned but not there yet.
@@ -40,8 +62,8 @@ pub enum Kind {
     Texts,
     /// A list of whole numbers.
     Integers,
-    /// A whole number.
-    Integer,
+    /// A whole number in this range.
+    Integer(RangeInclusive<i64>),
     /// Any number.
     Number,
     /// A number above zero.
@@ -79,7 +101,23 @@ const fn key(name: &'static str, kind: Kind, example: &'static str, doc: &'stati
         name,
         kind,
         example,
+        role: Role::Optional,
         doc,
+    }
+}
+
+impl Key {
+    const fn required(self) -> Key {
+        self.with(Role::Required)
+    }
+
+    const fn default(self) -> Key {
+        self.with(Role::Default)
+    }
+
+    const fn with(mut self, role: Role) -> Key {
+        self.role = role;
+        self
     }
 }
 
@@ -90,20 +128,29 @@ pub const SCENARIO: &[Key] = &[
         Kind::Text,
         "\"failover\"",
         "Names the report directory; letters, digits, - and _.",
-    ),
+    )
+    .required(),
     key(
         "question",
         Kind::Text,
         "\"What do devices see when …?\"",
         "What the run answers, in one sentence.",
-    ),
-    key("seed", Kind::Integer, "42", "Decides every random choice."),
+    )
+    .required(),
+    key(
+        "seed",
+        Kind::Integer(0..=i64::MAX),
+        "42",
+        "Decides every random choice.",
+    )
+    .default(),
     key(
         "duration",
         Kind::Duration,
         "\"40s\"",
         "How long load and faults last; open tickets may end after it.",
-    ),
+    )
+    .required(),
     key(
         "calm",
         Kind::Duration,
@@ -139,35 +186,40 @@ pub const SCENARIO: &[Key] = &[
 pub const CLUSTER: &[Key] = &[
     key(
         "instances",
-        Kind::Integer,
+        Kind::Integer(1..=MAX_INSTANCES as i64),
         "3",
         "How many instances; their ids are A, B, C …",
-    ),
+    )
+    .default(),
     key(
         "redis",
         Kind::Text,
         "\"auto\"",
         "auto, embedded or redis://…; --redis and REDIS_URL win.",
-    ),
+    )
+    .default(),
     key(
         "lease",
         Kind::Duration,
         "\"1s\"",
         "How long a member lives without renewing its lease.",
-    ),
+    )
+    .default(),
     key(
         "channel_prefix",
         Kind::Text,
         "\"\"",
         "Put before every channel name.",
-    ),
-    key("log", Kind::Text, "\"info\"", "The log filter of the instances."),
+    )
+    .default(),
+    key("log", Kind::Text, "\"info\"", "The log filter of the instances.").default(),
     key(
         "arguments",
         Kind::Texts,
         "[]",
         "Further arguments of every instance.",
-    ),
+    )
+    .default(),
     key(
         "launch",
         Kind::Later,
@@ -184,7 +236,7 @@ pub const DEVICES: &[Key] = &[
         "\"mains\"",
         "What a load calls this group of devices; letters, digits, - and _.",
     ),
-    key("count", Kind::Integer, "1000", "How many devices."),
+    key("count", Kind::Integer(1..=MAX_DEVICES as i64), "1000", "How many devices.").default(),
     key(
         "share",
         Kind::Share,
@@ -196,7 +248,7 @@ pub const DEVICES: &[Key] = &[
         Kind::Text,
         "\"dev-{n}\"",
         "The endpoint name; {n}, or {n:05} with leading zeros, is the number of the device, from 0 through all groups.",
-    ),
+    ).default(),
     key(
         "security",
         Kind::OneOf(Names {
@@ -205,13 +257,13 @@ pub const DEVICES: &[Key] = &[
         }),
         "\"none\"",
         "How the devices secure their datagrams.",
-    ),
+    ).default(),
     key(
         "lifetime",
         Kind::Duration,
         "\"60s\"",
         "The registration lifetime, in whole seconds.",
-    ),
+    ).default(),
     key(
         "binding",
         Kind::OneOf(Names {
@@ -220,32 +272,32 @@ pub const DEVICES: &[Key] = &[
         }),
         "\"U\"",
         "The binding mode.",
-    ),
-    key("register_rate", Kind::Rate, "500", "New devices per second."),
+    ).default(),
+    key("register_rate", Kind::Rate, "500", "New devices per second.").default(),
     key(
         "deduplicate",
         Kind::Share,
         "1.0",
         "The share of devices that recognise a copy of a request (RFC 7252, 4.5); the others execute it again.",
-    ),
+    ).default(),
     key(
         "separate",
         Kind::Share,
         "0.0",
         "The share of devices that acknowledge a request and answer later in a message of its own, CON or NON.",
-    ),
+    ).default(),
     key(
         "reject",
         Kind::Share,
         "0.0",
         "The share of requests that devices reject with a Reset.",
-    ),
+    ).default(),
     key(
         "nonsense",
         Kind::Share,
         "0.0",
         "The share of reads that devices answer so that nobody can read it: broken content, blocks, an unknown critical option; they end with UNDECODABLE.",
-    ),
+    ).default(),
     key(
         "network",
         Kind::Table(NETWORK),
@@ -256,24 +308,26 @@ pub const DEVICES: &[Key] = &[
 
 /// `devices.network`, `fault.network`
 pub const NETWORK: &[Key] = &[
-    key("latency", Kind::Duration, "\"0s\"", "The least delay."),
+    key("latency", Kind::Duration, "\"0s\"", "The least delay.").default(),
     key(
         "jitter",
         Kind::Duration,
         "\"0s\"",
         "Added to it, uniform between zero and this.",
-    ),
-    key("loss", Kind::Share, "0.0", "The share that vanishes."),
-    key("duplicate", Kind::Share, "0.0", "The share that arrives twice."),
+    )
+    .default(),
+    key("loss", Kind::Share, "0.0", "The share that vanishes.").default(),
+    key("duplicate", Kind::Share, "0.0", "The share that arrives twice.").default(),
     key(
         "duplicate_delay",
         Kind::Duration,
         "\"0s\"",
         "A copy comes by up to so much later, as old as a datagram may be: 247 s.",
-    ),
+    )
+    .default(),
     key(
         "mtu",
-        Kind::Integer,
+        Kind::Integer(0..=MAX_DATAGRAM),
         "1280",
         "Datagrams with more bytes of payload vanish; 0: none does.",
     ),
@@ -282,7 +336,8 @@ pub const NETWORK: &[Key] = &[
         Kind::Share,
         "0.0",
         "The share that later ones overtake.",
-    ),
+    )
+    .default(),
 ];
 
 /// `[balancer]`
@@ -290,18 +345,20 @@ pub const BALANCER: &[Key] = &[
     key(
         "policy",
         Kind::OneOf(Names {
-            now: &["source-hash", "round-robin", "random"],
+            now: &BalancerPolicy::NAMES,
             later: &["connection-id"],
         }),
         "\"source-hash\"",
         "How an instance is chosen for a datagram.",
-    ),
+    )
+    .default(),
     key(
         "flow_timeout",
         Kind::Duration,
         "\"300s\"",
         "How long a silent flow stays with its instance.",
-    ),
+    )
+    .default(),
     key(
         "health",
         Kind::Table(HEALTH),
@@ -311,12 +368,13 @@ pub const BALANCER: &[Key] = &[
     key(
         "unhealthy",
         Kind::OneOf(Names {
-            now: &["fail-open", "fail-closed"],
+            now: &Unhealthy::NAMES,
             later: &[],
         }),
         "\"fail-open\"",
         "When no instance is healthy: all get traffic, or none.",
-    ),
+    )
+    .default(),
 ];
 
 /// `balancer.health`
@@ -326,13 +384,15 @@ pub const HEALTH: &[Key] = &[
         Kind::Duration,
         "\"200ms\"",
         "Between two probes of an instance.",
-    ),
+    )
+    .default(),
     key(
         "failures",
-        Kind::Integer,
+        Kind::Integer(1..=1000),
         "2",
         "So many failures in a row take it out.",
-    ),
+    )
+    .default(),
 ];
 
 /// The kinds of requests.
@@ -359,7 +419,8 @@ pub const LOAD: &[Key] = &[
         Kind::Mix(KINDS),
         "\"read\"",
         "What is asked for: a kind, a list, or { read = 8, write = 1 }.",
-    ),
+    )
+    .required(),
     key(
         "path",
         Kind::Paths,
@@ -390,7 +451,7 @@ pub const LOAD: &[Key] = &[
         "false",
         "Each stage begins with the rate before it and changes evenly; before the first one the rate is `rate`, or 0.",
     ),
-    key("start", Kind::Duration, "\"0s\"", "The first possible arrival."),
+    key("start", Kind::Duration, "\"0s\"", "The first possible arrival.").default(),
     key(
         "stop",
         Kind::Duration,
@@ -402,111 +463,40 @@ pub const LOAD: &[Key] = &[
         Kind::Timeout,
         "\"20s\"",
         "The time within which each ticket must end; a bare number is ms.",
-    ),
+    )
+    .default(),
     key(
         "repeat",
         Kind::Flag,
         "true",
         "Publish again what has neither ack nor err for F, until the terminal.",
-    ),
+    )
+    .default(),
     key(
         "impatience",
         Kind::Share,
         "0.0",
         "The share of tickets that are published once more within 4 s, whatever has become of them.",
-    ),
+    )
+    .default(),
     key(
         "shared_tickets",
         Kind::Share,
         "0.0",
         "The share of requests that get the ticket of the one before them, with another endpoint.",
-    ),
+    )
+    .default(),
 ];
 
 /// `load.stages`
 pub const STAGE: &[Key] = &[
-    key("for", Kind::Duration, "\"10s\"", "How long the stage lasts."),
+    key("for", Kind::Duration, "\"10s\"", "How long the stage lasts.").required(),
     key(
         "rate",
         Kind::Number,
         "300",
         "Arrivals per second, at its end if it is a ramp; 0 is a pause.",
-    ),
+    )
+    .required(),
     key("ramp", Kind::Flag, "false", "As in the load, for this stage."),
 ];
-
-/// The JSON Schema (2020-12) of the scenario file.
-pub fn json_schema() -> Json {
-    let mut schema = table_schema(SCENARIO, &["name", "question", "duration"]);
-    schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
-    schema["title"] = json!("Scenario of the LwM2M cluster simulator");
-    schema
-}
-
-fn table_schema(keys: &[Key], required: &[&str]) -> Json {
-    let properties: Map<String, Json> = keys
-        .iter()
-        .filter(|key| !matches!(key.kind, Kind::Later))
-        .map(|key| (key.name.into(), key_schema(key)))
-        .collect();
-    json!({
-        "type": "object", "additionalProperties": false, "properties": properties, "required": required,
-    })
-}
-
-fn key_schema(key: &Key) -> Json {
-    let mut schema = match &key.kind {
-        Kind::Text => json!({"type": "string"}),
-        Kind::Texts => json!({"type": "array", "items": {"type": "string"}}),
-        Kind::Integers => json!({"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1}),
-        Kind::Integer => json!({"type": "integer", "minimum": 0}),
-        Kind::Number => json!({"type": "number"}),
-        Kind::Rate => json!({"type": "number", "exclusiveMinimum": 0}),
-        Kind::Share => json!({"oneOf": [
-            {"type": "number", "minimum": 0, "maximum": 1}, {"type": "string", "pattern": "^[0-9.]+%$"}
-        ]}),
-        Kind::Duration => duration_schema(),
-        Kind::Flag => json!({"type": "boolean"}),
-        Kind::OneOf(names) => json!({"enum": names.now}),
-        Kind::Mix(names) => {
-            let weights: Map<String, Json> = names
-                .now
-                .iter()
-                .map(|name| ((*name).into(), json!({"type": "integer", "minimum": 1})))
-                .collect();
-            json!({"oneOf": [
-                {"enum": names.now}, {"type": "array", "items": {"enum": names.now}, "minItems": 1},
-                {"type": "object", "additionalProperties": false, "properties": weights}
-            ]})
-        }
-        Kind::Paths => {
-            let paths = json!({"oneOf": [
-                {"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}
-            ]});
-            json!({"oneOf": [
-                {"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1},
-                {"type": "object", "additionalProperties": paths}
-            ]})
-        }
-        Kind::Timeout => json!({"oneOf": [{"type": "integer", "minimum": 1}, duration_schema()]}),
-        Kind::Instance(_) => json!({"oneOf": [{"type": "string"}, {"type": "integer", "minimum": 0}]}),
-        Kind::Table(keys) => table_schema(keys, &[]),
-        Kind::Tables(keys) => json!({"type": "array", "items": table_schema(keys, &[])}),
-        Kind::OneOrMany(keys) => json!({"oneOf": [
-            table_schema(keys, &[]), {"type": "array", "items": table_schema(keys, &[]), "minItems": 1}
-        ]}),
-        Kind::Limits => json!({"type": "object", "additionalProperties": {
-            "oneOf": [{"type": "number"}, {"type": "boolean"}, {"type": "string"}]
-        }}),
-        Kind::Later => Json::Bool(false),
-    };
-    schema["description"] = json!(key.doc);
-    if !key.example.is_empty() {
-        schema["examples"] = json!([key.example]);
-    }
-    schema
-}
-
-fn duration_schema() -> Json {
-    json!({"type": "string", "pattern": "^[0-9.]+ ?(us|ms|s|m|min|h|d)$"})
-}

@@ -180,7 +180,13 @@ impl<'a> Section<'a> {
         }
     }
 
-    pub fn integer(&self, key: &str, default: i64, range: std::ops::RangeInclusive<i64>) -> i64 {
+    /// A whole number in the range that the schema gives it.
+    pub fn integer(&self, key: &str, default: i64) -> i64 {
+        let range = self.keys.iter().find_map(|known| match &known.kind {
+            Kind::Integer(range) if known.name == key => Some(range.clone()),
+            _ => None,
+        });
+        let range = range.unwrap_or(i64::MIN..=i64::MAX);
         match self.get(key) {
             None => default,
             Some(Node {

@@ -3,9 +3,12 @@
 use super::{Key, Kind, NETWORK, Names, key};
 use crate::fault::FAULT_NAMES;
 
+/// An instance makes far fewer outputs in the time for which a fault waits for them.
+const MAX_OUTPUTS: i64 = 10_000;
+
 /// `[[fault]]`
 pub const FAULT: &[Key] = &[
-    key("at", Kind::Duration, "\"15s\"", "When."),
+    key("at", Kind::Duration, "\"15s\"", "When.").required(),
     key(
         "every",
         Kind::Duration,
@@ -20,7 +23,8 @@ pub const FAULT: &[Key] = &[
         }),
         "\"kill\"",
         "What.",
-    ),
+    )
+    .required(),
     key(
         "instance",
         Kind::Instance(&[
@@ -38,7 +42,7 @@ pub const FAULT: &[Key] = &[
     ),
     key(
         "outputs",
-        Kind::Integer,
+        Kind::Integer(1..=MAX_OUTPUTS),
         "7",
         "Virtual world: strikes between two outputs of the instance, after so many of them (else after 50 ms).",
     ),
@@ -89,7 +93,7 @@ pub const FAULT: &[Key] = &[
     ),
     key(
         "output_buffer",
-        Kind::Integer,
+        Kind::Integer(1..=u32::MAX as i64),
         "33554432",
         "For `redis-slow`: bytes beyond which the broker drops a subscriber that does not read.",
     ),
