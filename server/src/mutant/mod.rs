@@ -138,12 +138,8 @@ pub enum Mutant {
     ImmortalTombstones,
     /// Outcomes are remembered for ever.
     ImmortalOutcomes,
-    /// What a sweep ends calls nobody from the queue.
-    NoTurnAfterSweep,
     /// What a sweep ends keeps its place (NSTART).
     SlotKeptBySweep,
-    /// A holder that did not hear what it is to send is never told again.
-    LostDispatch,
     /// What somebody else was steward of is taken and never held.
     UnheldTakeover,
     /// Nobody is ever declared dead.

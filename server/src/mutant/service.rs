@@ -113,13 +113,7 @@ fn of_registrations(mutant: Mutant) -> Vec<Edit> {
 /// Wake-ups that get lost, takeovers that are none.
 fn of_liveness(mutant: Mutant) -> Vec<Edit> {
     vec![match mutant {
-        Mutant::NoTurnAfterSweep => within(
-            Script::Sweep,
-            "for _, endpoint in ipairs(changed) do rarely().next_turn(c, endpoint) end",
-            "",
-        ),
         Mutant::SlotKeptBySweep => within(Script::Sweep, "waiting = free_slot(c, endpoint, t.token)", ""),
-        Mutant::LostDispatch => within(Script::Sweep, "if age >= due then", "if false then"),
         Mutant::UnheldTakeover => within(
             Script::Take,
             r"tell(c, c.me, 'T' .. '\n' .. c.partition .. '\n' .. term)",

@@ -184,10 +184,16 @@ pub const CASES: &[Case] = &[
     case("gone-with-holder", &[], &[], 200, UNLAWFUL),
     case_in("devices", "rejected-by-register", &[], 200, UNLAWFUL),
     case("swapped-answers", &[], &[], 200, &["wrong_value"]),
-    case_in("devices", "never-expires", &[], 200, &["expiry"]),
-    case_in("devices", "late-expiry", &[], 200, &["expiry"]),
-    case_in("devices", "unsaid-expiry", &[], 200, &["event"]),
-    case_in("devices", "unsaid-deregistration", &[], 200, &["event"]),
+    case_in("devices", "never-expires", &[], 200, &["event"]),
+    case_in("devices", "late-expiry", &[], 200, &["event"]),
+    case_in("devices", "unsaid-expiry", &[], 200, &["event", "unlawful_error"]),
+    case_in(
+        "devices",
+        "unsaid-deregistration",
+        &[],
+        200,
+        &["event", "unlawful_error"],
+    ),
     case_in(
         "devices",
         "stale-address",
@@ -198,7 +204,6 @@ pub const CASES: &[Case] = &[
     case_in("devices", "kept-ids", &[], 200, &["not_recovered"]),
     case_in("devices", "immortal-tombstones", &[], 200, &["not_recovered"]),
     case("immortal-outcomes", &[], &[], 200, &["not_recovered"]),
-    case("no-turn-after-sweep", &[], &[], 200, UNLAWFUL),
     case(
         "slot-kept-by-sweep",
         &[],
@@ -206,7 +211,6 @@ pub const CASES: &[Case] = &[
         200,
         &["unserved", "not_recovered"],
     ),
-    case("lost-dispatch", &[], &[], 200, UNLAWFUL),
     case(
         "unheld-takeover",
         &[],

@@ -12,9 +12,9 @@ use toml::Value;
 use crate::scenario::{Draft, millis, table};
 use crate::seed::{Purpose, generator, pick};
 
-/// Leases in milliseconds, longer than what else is drawn. Beyond 4.5 s a takeover replays requests whose refusal nobody
-/// remembers any more (10 s).
-const LEASES_MS: [u64; 2] = [2000, 4000];
+/// Leases in milliseconds, longer than what else is drawn. Not beyond 2 s: a takeover replays what was published up to two
+/// leases and a second ago, also the repeat of a request whose refusal was remembered for 10 s from the first copy on.
+const LEASES_MS: [u64; 2] = [1500, 2000];
 /// So many leases it takes until everything is well again: the one that a dead instance leaves behind, two and a second of
 /// listening, and what a device waits until it tries again.
 const LEASES_OF_CALM: u32 = 5;
@@ -129,7 +129,7 @@ mod tests {
     use crate::scenario::Scenario;
 
     const BASE: &str = "name = \"base\"\nquestion = \"?\"\nduration = \"9s\"\ncalm = \"60s\"\n[cluster]\ninstances = 3\n\
-                        [devices]\ncount = 3\n[[load]]\nkind = \"read\"\npath = \"/3/0/2\"\nrate = 9\n";
+                        [devices]\ncount = 3\n[[load]]\nkind = \"read\"\npath = \"/3/0/1\"\nrate = 9\n";
 
     #[test]
     fn most_seeds_stay_as_they_were_and_each_kind_is_drawn_now_and_then() {
@@ -149,7 +149,7 @@ mod tests {
         for (what, is) in [
             (
                 "a lease",
-                &(|one: &Scenario| one.cluster.lease >= Duration::from_secs(2)) as &dyn Fn(&Scenario) -> bool,
+                &(|one: &Scenario| one.cluster.lease > Duration::from_secs(1)) as &dyn Fn(&Scenario) -> bool,
             ),
             ("a short memory", &|one| {
                 one.cluster.arguments == ["--ticket-retention", "60s"]
