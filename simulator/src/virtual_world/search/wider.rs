@@ -23,6 +23,9 @@ const RETENTION: &str = "60s";
 /// A lifetime, and how long devices are away whose registration has to end meanwhile, in milliseconds.
 const LIFETIME_MS: u64 = 5000;
 const ABSENCES_MS: [u64; 2] = [15_000, 45_000];
+/// How long nothing passes between an instance that comes back and the broker, in milliseconds. Not longer: the balancer goes on
+/// to send it answers that devices give once, and it can tell nobody.
+const STALLS_MS: [u64; 2] = [700, 3000];
 /// From the last of these faults to the end of the load.
 const AFTERMATH_MS: u64 = 3000;
 
@@ -91,7 +94,7 @@ fn draw_hanging_join(draft: &mut Draft, random: &mut ChaCha8Rng) {
     let connection = pick(random, &["command", "subscriber", "both"]);
     let (kind, key, time) = match random.random_bool(0.5) {
         true => ("redis-cut", "half_open", pick(random, &[5000, 30_000])),
-        false => ("redis-slow", "stall", pick(random, &[700, 6000, 15_000])),
+        false => ("redis-slow", "stall", pick(random, &STALLS_MS)),
     };
     let time = millis(Duration::from_millis(time));
     add_fault(draft, at, "kill", [("instance", whom.clone())]);
