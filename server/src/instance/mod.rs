@@ -399,8 +399,13 @@ impl Instance {
         let Seat::Inside(membership) = &self.seat else {
             return;
         };
-        tracing::warn!(member = %membership.member, exchanges = self.exchanges.len(), "the member is given up: {reason}; it joins again");
-        self.statistics.leases_lost += 1;
+        let (member, exchanges) = (&membership.member, self.exchanges.len());
+        if self.leaving.is_some() {
+            tracing::info!(%member, exchanges, "left the cluster: {reason}");
+        } else {
+            tracing::warn!(%member, exchanges, "the member is given up: {reason}; it joins again");
+            self.statistics.leases_lost += 1;
+        }
         self.outage_began
             .get_or_insert(membership.lease_end - self.config.lease);
         self.seat = Seat::Outside {
