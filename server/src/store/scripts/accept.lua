@@ -8,7 +8,11 @@ local key = c.base .. Key.TICKET .. name
 local known = attempt('GET', key)
 if type(known) == 'string' then
   if again then say(c, channel, head, again_text(known)) end
-  return count(c, 'KNOWN')
+  -- A repeat may be replayed as well, by somebody who has nothing else to go by.
+  local lasts = again and call('PTTL', key) < tonumber(refusal_memory)
+  local reply = count(c, 'KNOWN')
+  if lasts then remember(c, name, known, refusal_memory) end
+  return reply
 end
 local open = known and load_ticket(c, name, Ticket.REQUEST)
 if open then

@@ -76,6 +76,8 @@ struct Case<'a> {
     at_us: u64,
     /// Since when the cluster may have decided it.
     asked_us: u64,
+    /// It is a copy.
+    again: bool,
     error: &'a ErrorBody,
 }
 
@@ -180,6 +182,7 @@ fn of_cluster(entry: &Entry, again: bool, error: &ErrorBody, ticket: &Ticket, bo
         ticket,
         at_us: entry.at_us,
         asked_us: published.unwrap_or(ticket.first_sent_us),
+        again,
         error,
     };
     if ticket.crossed_eras {
@@ -333,6 +336,10 @@ impl Case<'_> {
         let book = self.book;
         if self.ticket.ack.is_some() {
             return unlawful("the request had been acked");
+        }
+        if self.again {
+            // How many were open when the original was said is not known any more.
+            return Excused(Excuse::Missed);
         }
         let waiting = book
             .of_endpoint(self.ticket.endpoint)

@@ -126,6 +126,11 @@ fn an_update_that_only_the_device_was_told_of_is_reported() {
         violation.explanation,
         "the device was told of 2 Updates, but 1 were announced"
     );
+    // One may have been announced while the back end did not hear, or by another master; no more than that is pardoned.
+    assert_lawful(&updated(begin().disconnected(8000, 8500), 9000).judged());
+    assert_lawful(&updated(begin().era(8000, "a replica took over"), 9000).judged());
+    let twice = updated(updated(begin().disconnected(8000, 8500), 9000), 14_000);
+    assert_eq!(twice.judged().count(Breach::Event), 1);
 }
 
 /// The registration r1 becomes r2 while the device has r1.
