@@ -6,7 +6,7 @@
 //! enough. If it may have been under way before, its next copy is due when as much time has passed again as since the oldest
 //! request of the device was taken (RFC 7252, 4.2: each wait is twice the one before), and ACK_TIMEOUT.
 //!
-//! What was never sent, though nothing that was acked before it was open any more, needs no network at all.
+//! What was never sent, though nothing else was open for the device, needs no network at all.
 
 use super::Invariant;
 use crate::checker::book::{Book, Ticket};
@@ -64,10 +64,9 @@ fn idle_us(at_us: u64, error: &ErrorBody, ticket: &Ticket, book: &Book) -> Resul
     let turn = acked.max(endpoint.ended_us);
     let idle_since = |hindered: u64| at_us.saturating_sub(turn.max(hindered));
     // It waits for nobody, and for no datagram.
-    let mut open = endpoint.open.iter().map(|id| book.ticket(*id));
-    let first = open.all(|other| other.name == ticket.name || other.ack.is_some_and(|ack| ack.at_us > acked));
+    let alone = endpoint.open.len() == 1 && error.sent == Some(false);
     let free = at_rest.max(endpoint.ghosts_until_us);
-    if first && error.sent == Some(false) && idle_since(free) >= rules.bound_us {
+    if alone && idle_since(free) >= 2 * rules.bound_us {
         return Ok(idle_since(free));
     }
     let lossless = book.timeline.lossless_since().ok_or(Excuse::Loss)?;
