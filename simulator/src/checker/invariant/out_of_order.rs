@@ -13,7 +13,7 @@ use crate::history::Entry;
 
 /// Behind a ticket that ended so long ago nothing can be out of order that has not been seen.
 const REMEMBERED_US: u64 = 60_000_000;
-/// Lists that are no longer are not tidied up.
+/// Lists that are no longer are not tidied up, and others when they are twice as long as after the last time.
 const SHORT: usize = 32;
 
 /// An acked ticket.
@@ -23,10 +23,35 @@ struct Acked {
     accused: bool,
 }
 
-/// Per endpoint its acked tickets, in the order of their acks.
+/// The acked tickets of an endpoint, in the order of their acks.
+#[derive(Default)]
+struct Line {
+    acked: Vec<Acked>,
+    /// Tidied up, it was so long.
+    tidy: usize,
+}
+
+impl Line {
+    /// The place of a ticket; mostly it is one of the last.
+    fn place_of(&self, id: TicketId) -> Option<usize> {
+        self.acked.iter().rposition(|known| known.id == id)
+    }
+
+    /// Forgets those behind whom nothing can be out of order any more.
+    fn tidy_up(&mut self, at_us: u64, book: &Book) {
+        if self.acked.len() <= SHORT.max(2 * self.tidy) {
+            return;
+        }
+        let recent = |ended: u64| ended.saturating_add(REMEMBERED_US) > at_us;
+        self.acked
+            .retain(|known| book.get(known.id).is_some() && known.ended_us.is_none_or(recent));
+        self.tidy = self.acked.len();
+    }
+}
+
 #[derive(Default)]
 pub struct OutOfOrder {
-    acked: FxHashMap<EndpointId, Vec<Acked>>,
+    lines: FxHashMap<EndpointId, Line>,
 }
 
 impl Invariant for OutOfOrder {
@@ -40,11 +65,11 @@ impl Invariant for OutOfOrder {
                 if matches!(message.body, Body::Response(_)) {
                     self.answered(id, book, found);
                 }
-                let list = self.acked.get_mut(&ticket.endpoint);
-                let known = list.and_then(|list| list.iter_mut().find(|known| known.id == id));
-                known
-                    .into_iter()
-                    .for_each(|known| known.ended_us = Some(entry.at_us));
+                if let Some(line) = self.lines.get_mut(&ticket.endpoint)
+                    && let Some(place) = line.place_of(id)
+                {
+                    line.acked[place].ended_us = Some(entry.at_us);
+                }
             }
             _ => {}
         }
@@ -54,24 +79,21 @@ impl Invariant for OutOfOrder {
 impl OutOfOrder {
     fn acked(&mut self, at_us: u64, id: TicketId, book: &Book, found: &mut Found) {
         let ticket = book.ticket(id);
-        let list = self.acked.entry(ticket.endpoint).or_default();
+        let line = self.lines.entry(ticket.endpoint).or_default();
         // Executed before its ack was heard: who was acked before may have been answered already.
-        let before = list.iter().filter_map(|before| book.get(before.id));
-        let overtaken = before
-            .filter(|before| answered(before))
-            .find(|before| overtook(ticket, before));
-        let accused = overtaken.is_some();
+        let mut overtaken = None;
+        if ticket.executions.is_some() {
+            let before = line.acked.iter().filter_map(|before| book.get(before.id));
+            overtaken = before
+                .filter(|before| answered(before))
+                .find(|before| overtook(ticket, before));
+        }
         if let Some(before) = overtaken {
             accuse(ticket, before, book, found);
         }
-        if list.len() > SHORT {
-            list.retain(|known| {
-                let recent = |ended: u64| ended.saturating_add(REMEMBERED_US) > at_us;
-                book.get(known.id).is_some() && known.ended_us.is_none_or(recent)
-            });
-        }
-        let ended_us = None;
-        list.push(Acked {
+        line.tidy_up(at_us, book);
+        let (ended_us, accused) = (None, overtaken.is_some());
+        line.acked.push(Acked {
             id,
             ended_us,
             accused,
@@ -84,15 +106,13 @@ impl OutOfOrder {
         if execution(ticket).is_none() {
             return;
         }
-        let Some(list) = self.acked.get_mut(&ticket.endpoint) else {
-            return;
-        };
-        // Its ack was missed: its place is not known.
-        if !list.iter().any(|known| known.id == id) {
+        // Without a line or a place in it, its ack was missed.
+        let line = self.lines.get_mut(&ticket.endpoint);
+        let Some((line, place)) = line.and_then(|line| line.place_of(id).map(|place| (line, place))) else {
             return found.excused(Breach::OutOfOrder, Excuse::Missed);
-        }
+        };
         found.judged(Breach::OutOfOrder);
-        for later in list.iter_mut().rev().take_while(|later| later.id != id) {
+        for later in &mut line.acked[place + 1..] {
             let Some(other) = book.get(later.id).filter(|_| !later.accused) else {
                 continue;
             };
